@@ -1,0 +1,13 @@
+# Flags that every target of the project shares. Nothing here leaks into a consumer.
+function(ebm_target_defaults target)
+  target_compile_options(${target} PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -ffp-contract=off>)
+  if(EBMCUDA_WERROR)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+  endif()
+  if(EBMCUDA_SANITIZE)
+    target_compile_options(${target} PRIVATE
+      $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${EBMCUDA_SANITIZE} -fno-omit-frame-pointer -g>)
+    target_link_options(${target} PRIVATE -fsanitize=${EBMCUDA_SANITIZE})
+  endif()
+endfunction()

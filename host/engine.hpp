@@ -1,0 +1,147 @@
+// The seam between the API and the machines. Above it nothing knows where chains live; below it nothing knows about
+// files, options, data units or progress. Everything here is in model space. Two implementations: host/cpu and
+// host/cuda.
+//
+//   Engine            opens a device
+//     EnergyFunction  one network's parameters on that device: E, dE/dx
+//       ChainSet      n chains on the device: positions, ids, step numbers; runs K steps of a Transition
+//     TrainingSession parameters, Adam moments, average, replay buffer and data on the device: runs whole iterations
+//
+// Preconditions are the caller's (host/*.cpp check options before they get here); engines throw DeviceError,
+// OutOfMemory and std::bad_alloc only.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ebmcuda/device.hpp"
+#include "ebmcuda/mlp.hpp"
+#include "ebmcuda/sampler.hpp"
+#include "ebmcuda/trainer.hpp"
+
+namespace ebm {
+
+// One step of the Markov chain, numbers resolved. The K-step loop of an engine is written once over this.
+struct Transition {
+  enum class Kind { langevin, mala };
+  Kind kind = Kind::langevin;
+  float step_size = 0.01f;
+  float noise_scale = 0.0f;                                  // langevin
+  float grad_clip = std::numeric_limits<float>::infinity();  // infinity: off
+  std::vector<float> clamp_lo, clamp_hi;                     // D values each, or both empty
+  float jump_prob = 0.0f;                                    // mala
+  float difference_prob = 0.0f;                              // mala, in a TrainingSession only
+  bool operator==(const Transition&) const = default;
+};
+
+// The far end of an annealing path: a Gaussian energy E0(x) = |R (x - mean)|^2 / 2, R upper triangular [D, D]
+// row-major. Its precision matrix is R^T R.
+struct GaussianBase {
+  std::vector<float> mean;
+  std::vector<float> root;
+};
+
+// n chains that stay on the device between calls. Chain i is (ids[i], its own step number); its next state depends on
+// nothing else.
+class ChainSet {
+ public:
+  virtual ~ChainSet() = default;
+  // Positions [n, D].
+  virtual void set_positions(std::span<const float> x) = 0;
+  virtual void positions(std::span<float> x) const = 0;
+  // Every chain to the uniform start of its current step (purpose 1).
+  virtual void start_uniform() = 0;
+  // n_steps of the transition on exp(-E). With beta < 1 on exp(-(beta E + (1 - beta) E0)); `base` was given at
+  // creation.
+  virtual ChainStats run(const Transition& transition, std::int64_t n_steps, float beta = 1.0f) = 0;
+  // E of the current positions, and E0 where there is a base (else leave it empty), n values each.
+  virtual void energies(std::span<float> energy, std::span<float> base_energy = {}) const = 0;
+  // 1 where a chain has been restarted since the set was made.
+  virtual void restarted(std::span<std::uint8_t> flags) const = 0;
+  virtual std::vector<std::uint64_t> steps() const = 0;
+};
+
+class EnergyFunction {
+ public:
+  virtual ~EnergyFunction() = default;
+  // x [n, D] -> energy [n]; gradient [n, D] unless empty.
+  virtual void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient = {}) const = 0;
+  // f(x): [n, outputs], without the confinement.
+  virtual void outputs(std::span<const float> x, std::span<float> f) const = 0;
+  // Chains with these ids (below 2^56) at these step numbers (below 2^48); positions are undefined until set or
+  // started.
+  virtual std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids,
+                                           std::vector<std::uint64_t> steps,
+                                           std::optional<GaussianBase> base = {}) const = 0;
+};
+
+// What a training run is, apart from its state. `objective.sampler` arrives here as the Transition.
+struct TrainingPlan {
+  MlpShape shape;
+  std::int64_t iterations = 0;
+  std::int64_t batch_size = 0;
+  ChainStart chain_start = ChainStart::persistent;
+  Transition transition;  // step_size is the start value; TrainingState::step_size is the current one
+  std::int64_t n_steps = 0;
+  float energy_reg = 0;
+  std::optional<float> target_acceptance;
+  std::int64_t buffer_capacity = 0;
+  float reinit_prob = 0;
+  Adam optimizer;
+  float ema = 0;
+  std::vector<float> dequantize;  // model space: width of the uniform noise per dimension, D values or empty
+  std::uint64_t seed = 0;
+};
+
+// All that a checkpoint holds beside the plan. Everything an iteration reads is here or in the plan or the data.
+struct TrainingState {
+  std::int64_t iteration = 0;                          // done; data order and chain ids follow from it
+  std::vector<float> parameters, adam_m, adam_v, ema;  // flat as Mlp::parameters(); ema empty when off
+  float step_size = 0;
+  std::vector<float> buffer_x;              // [capacity, D]; empty unless persistent
+  std::vector<std::uint64_t> buffer_steps;  // [capacity]
+};
+
+struct IterationStats {
+  std::int64_t iteration = 0;  // its number, from 0
+  double energy_data = 0, energy_samples = 0;
+  double gradient_norm = 0;
+  double cross_entropy = 0;
+  double step_size = 0;  // that it ran with
+  ChainStats chains;
+};
+
+class TrainingSession {
+ public:
+  virtual ~TrainingSession() = default;
+  // Runs n more iterations and returns the statistics of each. A non-finite gradient leaves parameters and moments as
+  // they were before that iteration and stops: the last element then has a non-finite gradient_norm.
+  virtual std::vector<IterationStats> run(std::int64_t n) = 0;
+  // A copy of the current state (waits for the device).
+  virtual TrainingState state() const = 0;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  // "cpu AVX2, 2 threads": what runs, for reports.
+  virtual std::string description() const = 0;
+  virtual std::unique_ptr<EnergyFunction> load(const Mlp& model) const = 0;
+  // `data` [n, D] model space; labels [n] or empty. The session keeps copies.
+  virtual std::unique_ptr<TrainingSession> train(TrainingPlan plan, TrainingState start, std::span<const float> data,
+                                                 std::span<const int> labels) const = 0;
+};
+
+// Throws ConfigError for a device this build or machine hasn't got.
+std::unique_ptr<Engine> make_engine(const Device& device);
+
+// host/cpu and host/cuda; the second exists only in builds with CUDA.
+std::unique_ptr<Engine> make_cpu_engine(int threads);
+std::unique_ptr<Engine> make_cuda_engine(int ordinal, Precision precision, void* stream);
+
+}  // namespace ebm

@@ -1,0 +1,60 @@
+// Where the chains run.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ebm {
+
+// Arithmetic of the energy's gradient. State, update and noise are fp32 in every mode.
+enum class Precision {
+  fp32,    // default; the only one of the CPU engine
+  fp16,    // tensor cores, fp16 inputs and fp32 accumulation
+  fp16x3,  // tensor cores, fp16 pairs: fp32 grade
+};
+
+// A small value that names an engine. Copying it is free; nothing is opened until it is used.
+class Device {
+ public:
+  enum class Kind { cpu, cuda };
+
+  // `threads` = 0: every hardware thread the process may use. Throws ConfigError when threads < 0 or > 1024.
+  static Device cpu(int threads = 0);
+
+  // Throws ConfigError when there is no such device or the library was built without CUDA.
+  static Device cuda(int ordinal = 0, Precision precision = Precision::fp32);
+
+  // The first CUDA device that works, else the CPU.
+  static Device automatic(int threads = 0);
+
+  // The same device with its work queued on the caller's stream (a cudaStream_t, kept opaque so that this header needs
+  // no CUDA). The caller keeps ownership. Throws ConfigError on a CPU device.
+  Device on_stream(void* stream) const;
+
+  Kind kind() const noexcept { return kind_; }
+  int threads() const noexcept { return threads_; }
+  int ordinal() const noexcept { return ordinal_; }
+  Precision precision() const noexcept { return precision_; }
+  void* stream() const noexcept { return stream_; }
+
+ private:
+  Device() = default;
+  Kind kind_ = Kind::cpu;
+  int threads_ = 1;
+  int ordinal_ = 0;
+  Precision precision_ = Precision::fp32;
+  void* stream_ = nullptr;
+};
+
+struct DeviceDescription {
+  std::string name;    // "cpu" or "cuda:0"
+  std::string detail;  // instruction set and threads, or the GPU's name, compute capability and memory
+};
+
+// Every device this build can use on this machine, the CPU first.
+std::vector<DeviceDescription> available_devices();
+
+// Version and build options, one line each ("version 0.1.0", "cuda off", ...).
+std::vector<std::string> build_description();
+
+}  // namespace ebm

@@ -1,0 +1,20 @@
+// Are the chains good? Both take trajectories as sample() returns them: one [n_chains, D] matrix per kept step.
+#pragma once
+
+#include <vector>
+
+#include "ebmcuda/matrix.hpp"
+
+namespace ebm {
+
+// Effective sample size per dimension over all chains: Geyer's initial monotone sequence on the autocorrelations pooled
+// over split chains (Vehtari et al. 2021, "Rank-normalization, folding, and localization", eq. 10-14, without rank
+// normalisation). D values, at most n_chains * n_kept * log10(n_chains * n_kept). Throws ConfigError for fewer than 4
+// kept steps.
+std::vector<double> effective_sample_size(const std::vector<Matrix>& trajectory);
+
+// Split potential scale reduction per dimension (Gelman et al. 2013, section 11.4): every chain is cut in two halves.
+// 1 where they agree; above 1.01 they don't yet. Throws ConfigError for fewer than 4 kept steps.
+std::vector<double> split_rhat(const std::vector<Matrix>& trajectory);
+
+}  // namespace ebm

@@ -1,0 +1,79 @@
+// The normalising constant, and with it likelihoods in nats. Everything is reported in data units:
+// log p(x) = -E(x) - log_z with log_z = log of the integral of exp(-E) over data space.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ebmcuda/device.hpp"
+#include "ebmcuda/matrix.hpp"
+#include "ebmcuda/mlp.hpp"
+#include "ebmcuda/sampler.hpp"
+
+namespace ebm {
+
+struct QuadratureOptions {
+  int points = 0;                  // grid points per dimension; 0: 4096 in one dimension, 608 in two
+  std::optional<Box> box;          // data units; unset: chosen from data and confinement
+  double border_tolerance = 1e-3;  // refused when more than this share of the mass lies in the outermost 1 % of the box
+};
+
+struct QuadratureResult {
+  double log_z = 0;
+  double error = 0;        // |log_z - log_z on the grid with half the points per dimension|
+  double border_mass = 0;  // share of the mass in the outermost 1 % of the box
+  Box box;                 // data units
+  int points = 0;          // per dimension
+};
+
+// Trapezoid rule for D <= 2. The box starts at 3 standard deviations around `data` (or the model's standardisation) and
+// grows until the border is empty. Throws ConfigError for D > 2, and Error when the mass at the border stays above the
+// tolerance (an energy that is not integrable, for instance confinement 0).
+QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& options = {}, MatrixView data = {},
+                                  const Device& device = Device::automatic());
+
+struct AisProgress {
+  std::int64_t temperature, temperatures;
+  bool reverse;
+  double seconds;
+};
+
+struct AisOptions {
+  std::int64_t temperatures = 1000;        // >= 2, between the base and the model
+  std::int64_t chains = 1024;              // >= 2
+  std::int64_t steps_per_temperature = 1;  // Mala steps, >= 1
+  float target_acceptance = 0.6f;          // a pilot run fixes one step size per temperature
+  bool reverse = true;                     // also anneal back from the model, for the upper bound
+  std::int64_t burn_in = 2000;             // Mala steps on the model before the reverse run
+  double min_ess = 0.02;                   // share of chains below which no point value is given
+  std::uint64_t seed = 0;
+  std::function<bool(const AisProgress&)> progress;
+};
+
+// Neal 2001 (forward) and Grosse, Ghahramani and Adams 2015 (bidirectional bounds). The base is the Gaussian with mean
+// and full covariance of `data`, or N(0, I) in model space without data.
+struct AisResult {
+  std::optional<double> log_z;  // the forward estimate; empty when the effective sample size is too small to trust it
+  double log_z_forward = 0;     // in expectation a lower bound
+  double log_z_reverse = 0;     // in expectation an upper bound, when started from exact samples; NaN without `reverse`
+  double stderr_forward = 0;    // standard error of log_z_forward (delta method)
+  double stderr_reverse = 0;
+  double ess = 0;  // effective sample size of the forward weights, 1 .. chains
+  std::vector<double> log_weights;
+  Matrix samples;  // [chains, D] data units: ends of the forward chains
+  double acceptance = 0;
+  double seconds = 0;
+};
+AisResult ais_log_z(const Mlp& model, const AisOptions& options = {}, MatrixView data = {},
+                    const Device& device = Device::automatic());
+
+struct LogLikelihood {
+  double mean = 0;            // nats per point, data units
+  double standard_error = 0;  // of the mean over the points, log_z taken as given
+};
+LogLikelihood log_likelihood(const Mlp& model, MatrixView x, double log_z, const Device& device = Device::automatic());
+
+}  // namespace ebm

@@ -1,0 +1,51 @@
+// Row-major float matrices: one row per point, one column per dimension.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace ebm {
+
+struct MatrixView {
+  const float* data = nullptr;
+  std::size_t rows = 0;
+  std::size_t cols = 0;
+
+  std::span<const float> row(std::size_t i) const noexcept { return {data + i * cols, cols}; }
+  std::span<const float> values() const noexcept { return {data, rows * cols}; }
+  // Rows [begin, end).
+  MatrixView slice(std::size_t begin, std::size_t end) const noexcept {
+    return {data + begin * cols, end - begin, cols};
+  }
+};
+
+class Matrix {
+ public:
+  Matrix() = default;
+  Matrix(std::size_t rows, std::size_t cols) : values_(rows * cols), rows_(rows), cols_(cols) {}
+  // `values` holds rows * cols numbers, row-major; a different count is the caller's mistake (ConfigError).
+  Matrix(std::size_t rows, std::size_t cols, std::vector<float> values);
+
+  std::size_t rows() const noexcept { return rows_; }
+  std::size_t cols() const noexcept { return cols_; }
+  float* data() noexcept { return values_.data(); }
+  const float* data() const noexcept { return values_.data(); }
+  std::span<float> values() noexcept { return values_; }
+  std::span<const float> values() const noexcept { return values_; }
+  std::span<float> row(std::size_t i) noexcept { return {values_.data() + i * cols_, cols_}; }
+  std::span<const float> row(std::size_t i) const noexcept { return {values_.data() + i * cols_, cols_}; }
+  float& operator()(std::size_t i, std::size_t j) noexcept { return values_[i * cols_ + j]; }
+  float operator()(std::size_t i, std::size_t j) const noexcept { return values_[i * cols_ + j]; }
+  MatrixView view() const noexcept { return {values_.data(), rows_, cols_}; }
+  operator MatrixView() const noexcept { return view(); }  // NOLINT(google-explicit-constructor): a view costs nothing
+  bool operator==(const Matrix&) const = default;
+
+ private:
+  std::vector<float> values_;
+  std::size_t rows_ = 0;
+  std::size_t cols_ = 0;
+};
+
+}  // namespace ebm

@@ -1,0 +1,136 @@
+// The energy: a small multilayer perceptron.
+//
+//   z_l = W_l a_{l-1} + b_l,   a_l = act(z_l),   a_0 = x,   f = W_L a_{L-1} + b_L
+//   E(x) = head(f(x)) + (confinement / 2) |x|^2,     p(x) = exp(-E(x)) / Z
+//
+// x is in *model space*: (x_data - mean) / std when the model holds a standardisation, else the data's own units.
+// Every public function that takes or returns positions speaks data units.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ebmcuda/matrix.hpp"
+
+namespace ebm {
+
+class Device;
+
+enum class Activation {
+  silu,      // z sigmoid(z)
+  softplus,  // log(1 + e^z)
+  tanh,
+  gelu,  // 0.5 z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))): the tanh form
+  elu,   // z for z > 0, e^z - 1 below (alpha = 1)
+  relu,
+};
+
+enum class Head {
+  scalar,  // one output, E = f
+  logits,  // C >= 2 outputs, E = -logsumexp_y f_y and E(x, y) = -f_y: a classifier read as an EBM (JEM, arXiv
+           // 1912.03263)
+};
+
+// "silu" <-> Activation::silu and so on. Parsing an unknown name throws ConfigError (field as given, the names
+// allowed).
+std::string_view to_string(Activation activation);
+std::string_view to_string(Head head);
+Activation parse_activation(std::string_view name, std::string_view field = "activation");
+Head parse_head(std::string_view name, std::string_view field = "head");
+
+struct MlpShape {
+  int dim = 0;              // D, 1 .. 16384
+  std::vector<int> hidden;  // widths, 1 to 4 of them, each 1 .. 8192
+  Activation activation = Activation::silu;
+  Head head = Head::scalar;
+  int outputs = 1;           // 1 for a scalar head, 2 .. 4096 for logits
+  float confinement = 0.0f;  // kappa >= 0; any kappa > 0 makes the integral of exp(-E) finite
+
+  // Throws ConfigError that names the first field out of range.
+  void validate() const;
+  int layers() const noexcept { return static_cast<int>(hidden.size()) + 1; }  // linear maps, the head's included
+  int in(int layer) const { return layer == 0 ? dim : hidden[static_cast<std::size_t>(layer) - 1]; }
+  int out(int layer) const { return layer + 1 == layers() ? outputs : hidden[static_cast<std::size_t>(layer)]; }
+  std::size_t parameter_count() const;
+  // Offsets into the flat parameter vector: W_0 [out, in] row-major, b_0, W_1, b_1, ...
+  std::size_t weight_offset(int layer) const;
+  std::size_t bias_offset(int layer) const;
+  bool operator==(const MlpShape&) const = default;
+};
+
+// The affine map between data units and model space, D values each, every std > 0.
+struct Standardization {
+  std::vector<float> mean;
+  std::vector<float> std;
+  bool operator==(const Standardization&) const = default;
+};
+
+// How to read a file that carries no ebmcuda metadata (a PyTorch state dict); ignored where the file says.
+struct MlpReadOptions {
+  std::optional<Activation> activation;
+  std::optional<Head> head;
+  std::optional<float> confinement;
+};
+
+class Mlp {
+ public:
+  // All parameters zero. Throws ConfigError for a shape out of range.
+  explicit Mlp(MlpShape shape);
+
+  // Weights and biases uniform in +-1/sqrt(fan_in) (PyTorch's default for Linear), those of the first layer times
+  // `first_layer_scale`; Philox purpose 6, so the same on every engine. Throws ConfigError.
+  static Mlp random(MlpShape shape, std::uint64_t seed, float first_layer_scale = 1.0f);
+
+  // Reads safetensors: our own files and PyTorch nn.Sequential state dicts. Throws FormatError (file, tensor, reason)
+  // and, when activation or head is neither in the file nor in `options`, ConfigError.
+  static Mlp load(const std::filesystem::path& path, const MlpReadOptions& options = {});
+  // Writes beside, syncs and renames, so that a crash leaves the old file or the new one. Throws WriteError.
+  void save(const std::filesystem::path& path) const;
+
+  const MlpShape& shape() const noexcept { return shape_; }
+  int dim() const noexcept { return shape_.dim; }
+
+  // All parameters, flat, in the order of MlpShape's offsets.
+  std::span<float> parameters() noexcept { return parameters_; }
+  std::span<const float> parameters() const noexcept { return parameters_; }
+  std::span<float> weight(int layer);  // [out, in] row-major
+  std::span<const float> weight(int layer) const;
+  std::span<float> bias(int layer);  // [out]
+  std::span<const float> bias(int layer) const;
+
+  const std::optional<Standardization>& standardization() const noexcept { return standardization_; }
+  // Throws ConfigError when the sizes are not D, a std is not positive or a value is not finite.
+  void set_standardization(std::optional<Standardization> standardization);
+
+  // Free-form notes kept in the file's metadata, for instance the sampler a model was trained with.
+  std::map<std::string, std::string>& notes() noexcept { return notes_; }
+  const std::map<std::string, std::string>& notes() const noexcept { return notes_; }
+
+  // Rows of `x` from data units to model space and back. Throws ConfigError when x.cols != D.
+  Matrix to_model_space(MatrixView x) const;
+  Matrix to_data_units(MatrixView x) const;
+  // sum_d log std_d: what a log density loses on the way from model space to data units.
+  double log_volume() const;
+
+ private:
+  MlpShape shape_;
+  std::vector<float> parameters_;
+  std::optional<Standardization> standardization_;
+  std::map<std::string, std::string> notes_;
+};
+
+// E of each row of `x` [N, D] (data units), N values. Throws ConfigError on a wrong shape or a non-finite x.
+std::vector<float> energy(const Mlp& model, MatrixView x, const Device& device);
+// E(x, y) = -f(x)_y of each row with its label in 0 .. C-1. Throws ConfigError for a scalar head or a label out of
+// range.
+std::vector<float> joint_energy(const Mlp& model, MatrixView x, std::span<const int> labels, const Device& device);
+// dE/dx in data units, [N, D]; energies too when asked for.
+Matrix energy_gradient(const Mlp& model, MatrixView x, const Device& device, std::vector<float>* energies = nullptr);
+
+}  // namespace ebm

@@ -1,0 +1,139 @@
+// Maximum likelihood by contrastive divergence. One iteration: draw chains, run them n_steps, then one Adam step along
+// the gradient of
+//
+//   mean E(data) - mean E(samples) + energy_reg * (mean E(data)^2 + mean E(samples)^2)
+//     [+ mean cross-entropy of the labels, for a logits head with labels: JEM, arXiv 1912.03263]
+//
+// The value of that loss says nothing about convergence; watch the energy gap, acceptance and held-out likelihood.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ebmcuda/device.hpp"
+#include "ebmcuda/matrix.hpp"
+#include "ebmcuda/mlp.hpp"
+#include "ebmcuda/replay_buffer.hpp"
+#include "ebmcuda/sampler.hpp"
+
+namespace ebm {
+
+enum class ChainStart {
+  persistent,  // from the replay buffer (persistent contrastive divergence)
+  data,        // from the data points of the iteration (CD-k, Hinton 2002)
+  fresh,       // from the uniform start, new chains every iteration (short-run)
+};
+std::string_view to_string(ChainStart start);
+ChainStart parse_chain_start(std::string_view name, std::string_view field = "chain_start");
+
+struct ContrastiveDivergence {
+  ChainStart chain_start = ChainStart::persistent;
+  Sampler sampler = Mala{};
+  std::int64_t n_steps = 20;  // Langevin steps per iteration, >= 1
+  float energy_reg = 0.0f;    // >= 0
+  // Mala only. Share of steps that propose y = x + d_a - d_b with two random training points: carries mass between
+  // modes.
+  float difference_prob = 0.0f;
+  // Mala only: the step size follows this acceptance rate, in (0, 1); unset keeps it fixed.
+  std::optional<float> target_acceptance = 0.7f;
+  ReplayBufferOptions buffer;  // persistent chains only
+
+  void validate(int dim) const;
+};
+
+enum class LearningRateDecay { constant, cosine, linear };  // from learning_rate to zero at the last iteration
+std::string_view to_string(LearningRateDecay decay);
+LearningRateDecay parse_learning_rate_decay(std::string_view name, std::string_view field = "decay");
+
+// Kingma and Ba 2015, with decoupled weight decay (Loshchilov and Hutter 2019).
+struct Adam {
+  float learning_rate = 3e-3f;  // > 0
+  float beta1 = 0.9f;           // [0, 1)
+  float beta2 = 0.999f;         // [0, 1)
+  float epsilon = 1e-8f;        // > 0
+  float weight_decay = 0.0f;    // >= 0; weights only, not biases
+  float grad_norm_clip = 0.0f;  // > 0 rescales a longer gradient to this norm; 0: off
+  std::int64_t warmup = 0;      // iterations of linear growth from 0
+  LearningRateDecay decay = LearningRateDecay::cosine;
+
+  void validate() const;
+  // The rate of iteration t (from 0) of n.
+  double rate(std::int64_t t, std::int64_t n) const;
+};
+
+struct TrainerOptions {
+  std::int64_t iterations = 4000;  // >= 1
+  std::int64_t batch_size = 256;   // >= 1; data points and chains per iteration
+  ContrastiveDivergence objective;
+  Adam optimizer;
+  float ema = 0.99f;  // [0, 1): decay of the parameters' moving average, which is what model() returns; 0: off
+  float dequantize =
+      0.0f;  // >= 0, data units: every visit of a point adds uniform noise in [0, dequantize) (purpose 8)
+  std::uint64_t seed = 0;
+  std::int64_t log_every = 50;  // iterations per callback and log line
+
+  // The settings measured to serve D dimensions best (docs/training.md).
+  static TrainerOptions defaults(int dim);
+  void validate(int dim, std::size_t n_data) const;
+};
+
+// One logged iteration. Energies are means over the batch.
+struct TrainProgress {
+  std::int64_t iteration = 0;  // iterations done
+  std::int64_t iterations = 0;
+  double energy_data = 0, energy_samples = 0;
+  double energy_gap() const { return energy_data - energy_samples; }
+  double gradient_norm = 0;           // of the parameter gradient, before clipping
+  double cross_entropy = 0;           // with labels only
+  double step_size = 0;               // the sampler's, as adapted
+  ChainStats stats;                   // since the last progress
+  double seconds = 0;                 // since fit() began
+  double chain_steps_per_second = 0;  // since the last progress
+};
+
+class Trainer {
+ public:
+  // Starts at `model` (its standardisation maps the data) on `data` [N, D], data units; labels (0 .. C-1, N of them)
+  // only for a logits head. Throws ConfigError for options, shapes or values out of range, NaN in the data included.
+  Trainer(Mlp model, MatrixView data, TrainerOptions options, const Device& device = Device::automatic(),
+          std::span<const int> labels = {});
+  // Goes on from a checkpoint: the run then gives the same bits as one that was never stopped. `data` (and labels) must
+  // be what the run began with; a fingerprint in the checkpoint is compared. Throws FormatError or ConfigError.
+  static Trainer resume(const std::filesystem::path& checkpoint, MatrixView data,
+                        const Device& device = Device::automatic(), std::span<const int> labels = {});
+  Trainer(Trainer&&) noexcept;
+  Trainer& operator=(Trainer&&) noexcept;
+  ~Trainer();
+
+  // Runs until `iterations` of the options are done, or for at most `max_iterations` more; calls `progress` every
+  // log_every iterations and stops early when it returns false. Throws DivergenceError when the loss leaves the finite
+  // numbers.
+  void fit(const std::function<bool(const TrainProgress&)>& progress = {}, std::int64_t max_iterations = -1);
+
+  std::int64_t iteration() const;  // iterations done
+  const TrainerOptions& options() const;
+  Mlp model() const;  // the moving average when ema > 0, else the raw parameters; notes name the sampler
+  Mlp raw_model() const;
+  ReplayBuffer buffer() const;  // a snapshot of the persistent chains; ConfigError when there are none
+  double step_size() const;     // as adapted
+
+  // Everything, in one safetensors file, written atomically. Throws WriteError and leaves the old file as it was.
+  void save_checkpoint(const std::filesystem::path& path) const;
+
+ private:
+  struct State;
+  explicit Trainer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Per-dimension mean and standard deviation of `data`. A dimension that does not vary gets std 1 (or that of
+// `dequantize` noise, which is added to every variance as dequantize^2 / 12, and dequantize / 2 to every mean).
+Standardization standardization_of(MatrixView data, float dequantize = 0.0f);
+
+}  // namespace ebm
