@@ -1,0 +1,19 @@
+// The measured defaults, apart from the mechanism: docs/training.md says what each was chosen against.
+#include "ebmcuda/trainer.hpp"
+
+namespace ebm {
+
+TrainerOptions TrainerOptions::defaults(int dim) {
+  TrainerOptions options;
+  Mala mala;
+  auto& objective = options.objective;
+  objective.buffer.reinit_prob = 0.0f;  // a jump is a restart that the model has agreed to
+  if (dim <= 3) {
+    mala.jump_prob = 0.1f;
+    objective.difference_prob = 0.2f;
+  }
+  objective.sampler = mala;
+  return options;
+}
+
+}  // namespace ebm
