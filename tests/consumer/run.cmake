@@ -1,0 +1,21 @@
+# cmake -DKIND=find_package|add_subdirectory -DSOURCE=... -DBUILD=... -DWORK=... -DCUDA=ON|OFF -P run.cmake
+# Installs (or not), then configures, builds and runs a consumer project from scratch.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    string(REPLACE ";" " " command "${ARGN}")
+    message(FATAL_ERROR "failed: ${command}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+set(options -DCMAKE_BUILD_TYPE=Release)
+if(KIND STREQUAL "find_package")
+  run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
+  list(APPEND options -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+else()
+  list(APPEND options -DEBMCUDA_SOURCE_DIR=${SOURCE} -DEBMCUDA_CUDA=OFF)
+endif()
+run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/${KIND} -B ${WORK}/build -G Ninja ${options})
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+run(${WORK}/build/consumer)
