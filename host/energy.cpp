@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "host/check.hpp"
 #include "host/engine.hpp"
 #include "host/transition.hpp"
@@ -45,6 +47,18 @@ Matrix energy_gradient(const Mlp& model, MatrixView x, const Device& device, std
     }
   }
   if (energies != nullptr) *energies = std::move(values);
+  return gradient;
+}
+
+std::vector<float> parameter_gradient(const Mlp& model, MatrixView x, std::span<const float> weights,
+                                      const Device& device) {
+  require_points("x", x, model.dim());
+  require(weights.size() == x.rows, "weights", weights.size(),
+          fmt::format("must hold one value for each of the {} rows", x.rows));
+  for (const float w : weights) require(std::isfinite(w), "weights", w, "every value must be finite");
+  const Matrix points = model.to_model_space(x);
+  std::vector<float> gradient(model.parameters().size());
+  make_engine(device)->load(model)->parameter_gradient(points.values(), weights, gradient);
   return gradient;
 }
 

@@ -69,10 +69,16 @@ class ChainSet {
 class EnergyFunction {
  public:
   virtual ~EnergyFunction() = default;
+  // Which path of the engine serves this network, for reports: "SIMD tiles of 64 chains", "fused fp32 kernel", ...
+  virtual std::string path() const = 0;
   // x [n, D] -> energy [n]; gradient [n, D] unless empty.
   virtual void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient = {}) const = 0;
   // f(x): [n, outputs], without the confinement.
   virtual void outputs(std::span<const float> x, std::span<float> f) const = 0;
+  // sum_i weights[i] dE(x_i)/dtheta, flat as Mlp::parameters(). Summed in one fixed order: same bits for any thread
+  // count.
+  virtual void parameter_gradient(std::span<const float> x, std::span<const float> weights,
+                                  std::span<float> gradient) const = 0;
   // Chains with these ids (below 2^56) at these step numbers (below 2^48); positions are undefined until set or
   // started.
   virtual std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids,

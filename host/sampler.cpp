@@ -193,7 +193,7 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   }
 
   SampleResult result;
-  result.engine = engine->description();
+  result.engine = fmt::format("{}: {}", engine->description(), function->path());
   Matrix x(n, dim);
   const auto positions = [&] {
     chains->positions(x.values());

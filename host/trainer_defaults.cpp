@@ -16,4 +16,6 @@ TrainerOptions TrainerOptions::defaults(int dim) {
   return options;
 }
 
+float default_first_layer_scale(int dim) { return dim <= 3 ? 6.0f : 1.0f; }
+
 }  // namespace ebm

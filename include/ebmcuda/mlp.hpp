@@ -132,5 +132,9 @@ std::vector<float> energy(const Mlp& model, MatrixView x, const Device& device);
 std::vector<float> joint_energy(const Mlp& model, MatrixView x, std::span<const int> labels, const Device& device);
 // dE/dx in data units, [N, D]; energies too when asked for.
 Matrix energy_gradient(const Mlp& model, MatrixView x, const Device& device, std::vector<float>* energies = nullptr);
+// sum_i weights[i] dE(x_i)/dtheta, flat in the order of Mlp::parameters(): what an objective of your own needs. x [N,
+// D] in data units, N weights. Throws ConfigError on a wrong shape or a non-finite value.
+std::vector<float> parameter_gradient(const Mlp& model, MatrixView x, std::span<const float> weights,
+                                      const Device& device);
 
 }  // namespace ebm

@@ -1,4 +1,5 @@
-// What somebody who links the library writes first; built by both consumer projects, as C++20 with nothing but our headers.
+// What somebody who links the library writes first; built by both consumer projects, as C++20 with nothing but our
+// headers.
 #include <cmath>
 #include <cstdio>
 #include <ebmcuda/ebmcuda.hpp>
