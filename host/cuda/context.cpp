@@ -1,0 +1,88 @@
+#include "host/cuda/context.hpp"
+
+#include <fmt/format.h>
+
+namespace ebm {
+namespace {
+
+// Errors after which the CUDA context is unusable for the rest of the process (the runtime's documentation says so of
+// each of them).
+bool is_sticky(cudaError_t code) {
+  switch (code) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorHardwareStackError:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorDevicesUnavailable:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Context::Context(int ordinal, void* stream) : ordinal_(ordinal), owned_(stream == nullptr) {
+  const Scope scope(*this);
+  check(cudaGetDeviceProperties(&properties_, ordinal), "reading the device's properties");
+  if (owned_) {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+  } else {
+    stream_ = static_cast<cudaStream_t>(stream);
+  }
+}
+
+Context::~Context() {
+  if (!owned_ || lost_) return;  // a lost context frees everything by itself
+  int previous = 0;
+  if (cudaGetDevice(&previous) != cudaSuccess || cudaSetDevice(ordinal_) != cudaSuccess) return;
+  cudaStreamDestroy(stream_);
+  cudaSetDevice(previous);
+}
+
+void Context::check(cudaError_t code, const char* what, std::size_t bytes) const {
+  if (code == cudaSuccess) return;
+  cudaGetLastError();
+  if (code == cudaErrorMemoryAllocation) {
+    throw OutOfMemory(bytes,
+                      fmt::format("cuda:{}: out of device memory, {} bytes asked for ({})", ordinal_, bytes, what));
+  }
+  const bool sticky = is_sticky(code);
+  const DeviceError error(
+      static_cast<int>(code), sticky,
+      fmt::format("cuda:{}: {}: {} ({})", ordinal_, what, cudaGetErrorString(code), cudaGetErrorName(code)));
+  if (sticky && !lost_) lost_ = error;
+  throw error;
+}
+
+void Context::synchronize() const { check(cudaStreamSynchronize(stream_), "waiting for the device"); }
+
+Context::Scope::Scope(const Context& context) {
+  if (context.lost_) throw *context.lost_;
+  context.check(cudaGetDevice(&previous_), "asking for the current device");
+  context.check(cudaSetDevice(context.ordinal_), "choosing the device");
+}
+
+Context::Scope::~Scope() { cudaSetDevice(previous_); }
+
+Event::Event(std::shared_ptr<const Context> context) : context_(std::move(context)) {
+  context_->check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming | cudaEventBlockingSync),
+                  "creating an event");
+}
+
+Event::~Event() {
+  if (!context_->lost()) cudaEventDestroy(event_);
+}
+
+void Event::record() { context_->check(cudaEventRecord(event_, context_->stream()), "recording an event"); }
+void Event::wait() const { context_->check(cudaEventSynchronize(event_), "waiting for an event"); }
+
+}  // namespace ebm

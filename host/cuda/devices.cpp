@@ -1,0 +1,28 @@
+#include "host/cuda/devices.hpp"
+
+#include <cuda_runtime.h>
+#include <fmt/format.h>
+
+namespace ebm {
+
+int cuda_device_count() noexcept {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    cudaGetLastError();  // "no driver" and "no device" are answers here and must not be found by a later call
+    return 0;
+  }
+  return count;
+}
+
+std::string cuda_device_detail(int ordinal) {
+  cudaDeviceProp p{};
+  const cudaError_t code = cudaGetDeviceProperties(&p, ordinal);
+  if (code != cudaSuccess) {
+    cudaGetLastError();
+    return fmt::format("unusable: {}", cudaGetErrorString(code));
+  }
+  return fmt::format("{}, compute capability {}.{}, {} SMs, {:.1f} GiB", p.name, p.major, p.minor,
+                     p.multiProcessorCount, static_cast<double>(p.totalGlobalMem) / (1u << 30));
+}
+
+}  // namespace ebm

@@ -1,0 +1,13 @@
+// What CUDA devices there are. Plain C++, so that host/device.cpp needs no CUDA header. Neither function throws for a
+// machine without a driver or a device: such a machine has no devices.
+#pragma once
+
+#include <string>
+
+namespace ebm {
+
+int cuda_device_count() noexcept;
+// "NVIDIA H100 80GB HBM3, compute capability 9.0, 132 SMs, 79.1 GiB"
+std::string cuda_device_detail(int ordinal);
+
+}  // namespace ebm

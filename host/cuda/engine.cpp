@@ -1,0 +1,237 @@
+// The CUDA engine behind host/engine.hpp: a Context per engine, everything of one network on its stream.
+#include "host/engine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/check.hpp"
+#include "host/cuda/batch_gradient.hpp"
+#include "host/cuda/devices.hpp"
+#include "host/cuda/network.hpp"
+#include "host/cuda/training.hpp"
+#include "host/cuda/transition.hpp"
+#include "kernels/chains.hpp"
+#include "kernels/evaluate.hpp"
+
+namespace ebm {
+namespace {
+
+class CudaChainSet final : public ChainSet {
+ public:
+  CudaChainSet(std::shared_ptr<const Network> network, std::uint64_t seed, std::span<const std::uint64_t> ids,
+               std::span<const std::uint64_t> steps, const std::optional<GaussianBase>& base)
+      : network_(std::move(network)),
+        context_(network_->context()),
+        scope_(std::in_place, *context_),
+        seed_(seed),
+        n_(static_cast<std::int64_t>(ids.size())),
+        x_(context_, ids.size() * static_cast<std::size_t>(network_->view().dim)),
+        ids_(context_, ids),
+        steps_(context_, steps),
+        restarted_(context_, ids.size()),
+        counts_(context_, 1),
+        plan_(*network_, {.proposal = true, .base = base.has_value()}, n_) {
+    restarted_.fill_zero();
+    if (base) base_.emplace(context_, *base, network_->view().dim);
+    scope_.reset();
+  }
+
+  void set_positions(std::span<const float> x) override {
+    const Context::Scope scope(*context_);
+    x_.upload(x);
+  }
+  void positions(std::span<float> x) const override {
+    const Context::Scope scope(*context_);
+    x_.download(x);
+  }
+  void start_uniform() override {
+    const Context::Scope scope(*context_);
+    if (n_ == 0) return;
+    context_->check(launch_uniform_start(chains(), network_->view().dim, context_->stream()),
+                    "launching the uniform start");
+    context_->synchronize();
+  }
+
+  ChainStats run(const Transition& transition, std::int64_t n_steps, float beta) override {
+    const Context::Scope scope(*context_);
+    if (n_ == 0) return {};
+    const DeviceTransition step(context_, transition);
+    StepView view = step.view();
+    view.beta = beta;
+    if (base_ && view.mala) base_->apply(&view);
+    counts_.fill_zero();
+    context_->check(
+        launch_chains(plan_.plan(), network_->view(), chains(), view, n_steps, counts_.data(), context_->stream()),
+        "launching the chains");
+    ChainCounts counts{};
+    counts_.download({&counts, 1});
+    return to_stats(counts, static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n_steps));
+  }
+
+  void energies(std::span<float> energy, std::span<float> base_energy) const override {
+    const Context::Scope scope(*context_);
+    if (n_ == 0) return;
+    DeviceArray<float> values(context_, energy.size()), base_values(context_, base_energy.size());
+    EvaluateView view{};
+    view.n = n_;
+    view.x = x_.data();
+    view.energy = values.data();
+    if (!base_energy.empty()) {
+      view.base_energy = base_values.data();
+      view.base = base_->view();
+      view.base_layer = base_->layer();
+    }
+    context_->check(launch_evaluate(plan_.plan(), network_->view(), view, context_->stream()),
+                    "launching the energies");
+    values.download(energy);
+    base_values.download(base_energy);
+  }
+
+  void restarted(std::span<std::uint8_t> flags) const override {
+    const Context::Scope scope(*context_);
+    restarted_.download(flags);
+  }
+  std::vector<std::uint64_t> steps() const override {
+    const Context::Scope scope(*context_);
+    return steps_.to_host();
+  }
+
+ private:
+  ChainsView chains() {
+    ChainsView view{};
+    view.source = ChainSource::set;
+    view.n = n_;
+    view.x = x_.data();
+    view.steps = steps_.data();
+    view.ids = ids_.data();
+    view.restarted = restarted_.data();
+    view.seed = seed_;
+    return view;
+  }
+
+  std::shared_ptr<const Network> network_;
+  std::shared_ptr<const Context> context_;
+  std::optional<Context::Scope> scope_;  // during construction only
+  std::uint64_t seed_;
+  std::int64_t n_;
+  DeviceArray<float> x_;
+  DeviceArray<std::uint64_t> ids_, steps_;
+  DeviceArray<std::uint8_t> restarted_;
+  DeviceArray<ChainCounts> counts_;
+  OwnedPlan plan_;
+  std::optional<DeviceBase> base_;
+};
+
+class CudaEnergyFunction final : public EnergyFunction {
+ public:
+  CudaEnergyFunction(std::shared_ptr<const Context> context, const Mlp& model) : context_(std::move(context)) {
+    const Context::Scope scope(*context_);
+    network_ = std::make_shared<Network>(context_, model.shape(), model.parameters());
+  }
+
+  std::string path() const override {
+    const TileLayout layout = tile_layout(network_->view(), {.proposal = true, .base = false});
+    constexpr std::int64_t kMany = 1 << 30;
+    return describe(choose_policy(network_->view(), layout, network_->limits(), kMany));
+  }
+
+  void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
+    in_chunks(energy.size(), [&](std::size_t first, std::size_t count) {
+      const auto dim = static_cast<std::size_t>(network_->view().dim);
+      const DeviceArray<float> points(context_, x.subspan(first * dim, count * dim));
+      DeviceArray<float> energies(context_, count), gradients(context_, gradient.empty() ? 0 : count * dim);
+      EvaluateView view{};
+      view.n = static_cast<std::int64_t>(count);
+      view.x = points.data();
+      view.energy = energies.data();
+      view.gradient = gradients.data();
+      launch(network_->view(), view);
+      energies.download(energy.subspan(first, count));
+      if (!gradient.empty()) gradients.download(gradient.subspan(first * dim, count * dim));
+    });
+  }
+
+  void outputs(std::span<const float> x, std::span<float> f) const override {
+    NetworkView net = network_->view();
+    const auto dim = static_cast<std::size_t>(net.dim), width = static_cast<std::size_t>(net.outputs);
+    net.half_confinement = 0.0f;  // a scalar head's E is then f itself
+    in_chunks(f.size() / width, [&](std::size_t first, std::size_t count) {
+      const DeviceArray<float> points(context_, x.subspan(first * dim, count * dim));
+      DeviceArray<float> values(context_, count * width);
+      EvaluateView view{};
+      view.n = static_cast<std::int64_t>(count);
+      view.x = points.data();
+      (net.logits ? view.outputs : view.energy) = values.data();
+      launch(net, view);
+      values.download(f.subspan(first * width, count * width));
+    });
+  }
+
+  void parameter_gradient(std::span<const float> x, std::span<const float> weights,
+                          std::span<float> gradient) const override {
+    const Context::Scope scope(*context_);
+    if (weights.empty()) {
+      std::ranges::fill(gradient, 0.0f);
+      return;
+    }
+    const DeviceArray<float> points(context_, x), factors(context_, weights);
+    BatchGradient batch(*network_, static_cast<std::int64_t>(weights.size()));
+    PassView view{};
+    view.n = static_cast<std::int64_t>(weights.size());
+    view.x = points.data();
+    view.weights = factors.data();
+    batch.run(network_->view(), view, context_->stream());
+    const std::vector<double> sum = batch.gradient().to_host();
+    std::ranges::transform(sum, gradient.begin(), [](double v) { return static_cast<float>(v); });
+  }
+
+  std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
+                                   std::optional<GaussianBase> base) const override {
+    return std::make_unique<CudaChainSet>(network_, seed, ids, steps, base);
+  }
+
+ private:
+  // task(first, count) over n points, few enough at a time to bound the memory.
+  template <class Task>
+  void in_chunks(std::size_t n, const Task& task) const {
+    const Context::Scope scope(*context_);
+    const auto widest = static_cast<std::size_t>(std::max(network_->view().dim, network_->view().outputs));
+    const std::size_t chunk = std::max<std::size_t>((std::size_t{1} << 26) / widest, 1);
+    for (std::size_t first = 0; first < n; first += chunk) task(first, std::min(chunk, n - first));
+  }
+  void launch(const NetworkView& net, const EvaluateView& view) const {
+    const OwnedPlan plan(*network_, {}, view.n);
+    context_->check(launch_evaluate(plan.plan(), net, view, context_->stream()), "launching the energies");
+  }
+
+  std::shared_ptr<const Context> context_;
+  std::shared_ptr<const Network> network_;
+};
+
+class CudaEngine final : public Engine {
+ public:
+  CudaEngine(int ordinal, void* stream) : context_(std::make_shared<Context>(ordinal, stream)) {}
+  std::string description() const override {
+    return fmt::format("cuda:{} {}, fp32", context_->ordinal(), context_->properties().name);
+  }
+  std::unique_ptr<EnergyFunction> load(const Mlp& model) const override {
+    return std::make_unique<CudaEnergyFunction>(context_, model);
+  }
+  std::unique_ptr<TrainingSession> train(TrainingPlan plan, TrainingState start, std::span<const float> data,
+                                         std::span<const int> labels) const override {
+    return make_cuda_training_session(context_, std::move(plan), std::move(start), data, labels);
+  }
+
+ private:
+  std::shared_ptr<const Context> context_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_cuda_engine(int ordinal, Precision precision, void* stream) {
+  require(precision == Precision::fp32, "precision", "fp16 or fp16x3", "this build's CUDA engine runs fp32");
+  return std::make_unique<CudaEngine>(ordinal, stream);
+}
+
+}  // namespace ebm
