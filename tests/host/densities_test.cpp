@@ -144,23 +144,25 @@ TEST(DensityTable, EntropiesOfTheContract) {
   EXPECT_NEAR(entropy(Density2d::checkerboard), 2.079442, 1e-6);
 }
 
-// log of the integral over v in (0, 1) of weight(v) N((x, y); centre(v), sigma^2 I), by midpoints, shifted by the
-// largest exponent.
+// log of the integral over v in (0, 1) of weight(v) N((x, y); centre(v), sigma^2 I), by Simpson's rule, shifted by
+// the largest exponent.
 double log_blurred(
     double x, double y, double sigma, const std::function<std::pair<double, double>(double)>& centre,
     const std::function<double(double)>& weight = [](double) { return 1.0; }) {
-  constexpr int kNodes = 200'000;
-  std::vector<double> exponents(kNodes);
-  for (int k = 0; k < kNodes; ++k) {
-    const auto [cx, cy] = centre((k + 0.5) / kNodes);
-    exponents[static_cast<std::size_t>(k)] = -((x - cx) * (x - cx) + (y - cy) * (y - cy)) / (2 * sigma * sigma);
+  constexpr int kIntervals = 100'000;
+  std::vector<double> exponents;
+  for (int k = 0; k <= kIntervals; ++k) {
+    const auto [cx, cy] = centre(static_cast<double>(k) / kIntervals);
+    exponents.push_back(-((x - cx) * (x - cx) + (y - cy) * (y - cy)) / (2 * sigma * sigma));
   }
   const double largest = *std::max_element(exponents.begin(), exponents.end());
   double sum = 0;
-  for (int k = 0; k < kNodes; ++k) {
-    sum += weight((k + 0.5) / kNodes) * std::exp(exponents[static_cast<std::size_t>(k)] - largest);
+  for (int k = 0; k <= kIntervals; ++k) {
+    const double simpson = k == 0 || k == kIntervals ? 1 : 2 + 2 * (k % 2);
+    sum += simpson * weight(static_cast<double>(k) / kIntervals) *
+           std::exp(exponents[static_cast<std::size_t>(k)] - largest);
   }
-  return std::log(sum / kNodes) + largest - std::log(2 * pi * sigma * sigma);
+  return std::log(sum / (3.0 * kIntervals)) + largest - std::log(2 * pi * sigma * sigma);
 }
 
 double log_mean_exp(std::initializer_list<double> values) {
@@ -193,7 +195,7 @@ TEST(DensityFormulas, CurvesMatchBruteForceIntegrals) {
         return std::pair(r * std::cos(t), r * std::sin(t));
       };
     };
-    // u = v^2: the square root in t has no place in a midpoint rule.
+    // u = v^2: the square root in t would spoil Simpson's rule.
     const auto twice = [](double v) { return 2 * v; };
     const double spirals =
         log_mean_exp({log_blurred(x, y, 0.1, arm(1), twice), log_blurred(x, y, 0.1, arm(-1), twice)});
