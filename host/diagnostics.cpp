@@ -51,6 +51,13 @@ void require_trajectory(const std::vector<Matrix>& trajectory) {
   }
 }
 
+// Of distances to the first value, so that equal values have exactly that mean and no variance.
+double mean_of(std::span<const double> values) {
+  double sum = 0;
+  for (const double v : values) sum += v - values.front();
+  return values.front() + sum / static_cast<double>(values.size());
+}
+
 SplitChains split(const std::vector<Matrix>& trajectory, std::size_t dimension) {
   SplitChains result;
   result.length = trajectory.size() / 2;
@@ -61,11 +68,9 @@ SplitChains split(const std::vector<Matrix>& trajectory, std::size_t dimension) 
   for (std::size_t c = 0; c < result.chains; ++c) {
     double* x = result.centred.data() + c * result.length;
     const std::size_t begin = c % 2 == 0 ? 0 : trajectory.size() - result.length;
-    double mean = 0, square = 0;
-    for (std::size_t t = 0; t < result.length; ++t) {
-      x[t] = static_cast<double>(trajectory[begin + t](c / 2, dimension));
-      mean += x[t] / n;
-    }
+    for (std::size_t t = 0; t < result.length; ++t) x[t] = static_cast<double>(trajectory[begin + t](c / 2, dimension));
+    const double mean = mean_of({x, result.length});
+    double square = 0;
     for (std::size_t t = 0; t < result.length; ++t) {
       x[t] -= mean;
       square += x[t] * x[t];
@@ -73,8 +78,7 @@ SplitChains split(const std::vector<Matrix>& trajectory, std::size_t dimension) 
     means[c] = mean;
     result.within += square / ((n - 1) * m);
   }
-  double grand = 0;
-  for (const double mean : means) grand += mean / m;
+  const double grand = mean_of(means);
   for (const double mean : means) result.between += (mean - grand) * (mean - grand) / (m - 1);
   return result;
 }
