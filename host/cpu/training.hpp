@@ -1,0 +1,13 @@
+#pragma once
+
+#include <memory>
+
+#include "host/engine.hpp"
+
+namespace ebm::cpu {
+
+std::unique_ptr<TrainingSession> make_training_session(TrainingPlan plan, TrainingState start,
+                                                       std::span<const float> data, std::span<const int> labels,
+                                                       int threads);
+
+}  // namespace ebm::cpu
