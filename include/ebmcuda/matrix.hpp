@@ -48,4 +48,11 @@ class Matrix {
   std::size_t cols_ = 0;
 };
 
+// Columns [begin, end) of `x`, for instance the features of a table whose last column is a label. Throws ConfigError
+// unless begin <= end <= x.cols.
+Matrix select_columns(MatrixView x, std::size_t begin, std::size_t end);
+
+// A column of whole numbers in 0 .. 2^24 - 1 as class labels, [rows]. Throws ConfigError that names the row.
+std::vector<int> labels_from_column(MatrixView x, std::size_t column);
+
 }  // namespace ebm

@@ -84,7 +84,8 @@ class Mlp {
   explicit Mlp(MlpShape shape);
 
   // Weights and biases uniform in +-1/sqrt(fan_in) (PyTorch's default for Linear), those of the first layer times
-  // `first_layer_scale`; Philox purpose 6, so the same on every engine. Throws ConfigError.
+  // `first_layer_scale` > 0. Philox purpose 6, so the same on every engine: parameter p of the flat vector is word p %
+  // 4 of chain p / 4, step 0, block 0. Throws ConfigError.
   static Mlp random(MlpShape shape, std::uint64_t seed, float first_layer_scale = 1.0f);
 
   // Reads safetensors: our own files and PyTorch nn.Sequential state dicts. Throws FormatError (file, tensor, reason)
