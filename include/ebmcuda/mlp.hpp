@@ -91,7 +91,8 @@ class Mlp {
   // Reads safetensors: our own files and PyTorch nn.Sequential state dicts. Throws FormatError (file, tensor, reason)
   // and, when activation or head is neither in the file nor in `options`, ConfigError.
   static Mlp load(const std::filesystem::path& path, const MlpReadOptions& options = {});
-  // Writes beside, syncs and renames, so that a crash leaves the old file or the new one. Throws WriteError.
+  // Writes beside, syncs and renames, so that a crash leaves the old file or the new one. Throws WriteError, and
+  // ConfigError for what load() would refuse: a parameter that is not finite, notes under the format's own names.
   void save(const std::filesystem::path& path) const;
 
   const MlpShape& shape() const noexcept { return shape_; }

@@ -1,0 +1,108 @@
+#include "host/cpu/chain_strips.hpp"
+
+#include <algorithm>
+
+namespace ebm::cpu {
+
+PackedBase::PackedBase(const GaussianBase& base, int dim)
+    : mean(base.mean.begin(), base.mean.end()), root(dim, dim), root_transposed(dim, dim) {
+  root.pack(base.root);
+  root_transposed.pack_transposed(base.root);
+}
+
+ChainStrips::ChainStrips(int dim, std::size_t n, bool with_base)
+    : dim_(dim), n_(n), width_(strip_width()), n_strips_((n + width_ - 1) / width_) {
+  x_.resize(n_strips_ * strip_floats());
+  ids_.resize(padded());
+  steps_.resize(padded());
+  restarted_.resize(padded());
+  if (with_base) {
+    kept_energy_.resize(2 * padded());
+    kept_gradient_.resize(2 * x_.size());
+  }
+}
+
+std::size_t ChainStrips::valid(std::size_t s) const { return std::min(width_, n_ - s * width_); }
+
+StripState ChainStrips::strip(std::size_t s) {
+  StripState state{};
+  const std::size_t first = s * width_;
+  state.x = x(s);
+  state.ids = ids_.data() + first;
+  state.steps = steps_.data() + first;
+  state.restarted = restarted_.data() + first;
+  state.valid = valid(s);
+  if (!kept_energy_.empty()) {
+    state.energy = kept_energy_.data() + first;
+    state.base_energy = state.energy + padded();
+    state.gradient = kept_gradient_.data() + 2 * s * strip_floats();
+    state.base_gradient = state.gradient + strip_floats();
+    state.known = known_;
+  }
+  return state;
+}
+
+void ChainStrips::set_ids(std::span<const std::uint64_t> ids) { std::ranges::copy(ids, ids_.begin()); }
+void ChainStrips::set_steps(std::span<const std::uint64_t> steps) { std::ranges::copy(steps, steps_.begin()); }
+void ChainStrips::load(std::span<const float> x) {
+  for (std::size_t s = 0; s < n_strips_; ++s) {
+    load_strip(x.data() + s * width_ * static_cast<std::size_t>(dim_), valid(s), dim_, this->x(s));
+  }
+  known_ = false;
+}
+
+void ChainStrips::store(std::span<float> x) const {
+  for (std::size_t s = 0; s < n_strips_; ++s) {
+    store_strip(this->x(s), valid(s), dim_, x.data() + s * width_ * static_cast<std::size_t>(dim_));
+  }
+}
+
+void ChainStrips::start_uniform(std::uint64_t seed, ThreadPool& pool) {
+  pool.run(n_strips_, [&](std::size_t s, int) {
+    const StripState state = strip(s);
+    uniform_start_strip(seed, dim_, state.ids, state.steps, state.x);
+  });
+  known_ = false;
+}
+
+ChainStats ChainStrips::run(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
+                            const BaseView* base, std::int64_t n_steps, std::vector<Scratch>& scratch,
+                            ThreadPool& pool) {
+  std::vector<ChainStats> counts(scratch.size());
+  pool.run(n_strips_, [&](std::size_t s, int thread) {
+    const auto t = static_cast<std::size_t>(thread);
+    counts[t] += run_strip(network, kind, parameters, base, n_steps, strip(s), scratch[t].strip());
+  });
+  known_ = base != nullptr;
+  ChainStats stats;
+  for (const ChainStats& c : counts) stats += c;
+  return stats;
+}
+
+ChainStats run_strip(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
+                     const BaseView* base, std::int64_t n_steps, const StripState& state, const StripScratch& scratch) {
+  ChainStats stats;  // on this thread's stack: no cache line is shared with another's
+  stats.steps = static_cast<std::uint64_t>(n_steps) * state.valid;
+  if (kind == Transition::Kind::langevin) {
+    langevin_strip(network, parameters, n_steps, state, scratch, &stats);
+  } else {
+    mala_strip(network, parameters, base, n_steps, state, scratch, &stats);
+  }
+  return stats;
+}
+
+StepParameters step_parameters(const Transition& transition, std::uint64_t seed) {
+  StepParameters p;
+  p.seed = seed;
+  p.step_size = transition.step_size;
+  p.noise_scale = transition.noise_scale;
+  p.grad_clip = transition.grad_clip;
+  if (!transition.clamp_lo.empty()) {
+    p.clamp_lo = transition.clamp_lo.data();
+    p.clamp_hi = transition.clamp_hi.data();
+  }
+  p.jump_prob = transition.jump_prob;
+  return p;
+}
+
+}  // namespace ebm::cpu

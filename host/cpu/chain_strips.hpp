@@ -1,0 +1,74 @@
+// n chains in strips, and the loop that runs them: shared by ChainSet and training.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "host/cpu/scratch.hpp"
+#include "host/cpu/thread_pool.hpp"
+#include "host/engine.hpp"
+
+namespace ebm::cpu {
+
+// GaussianBase in the kernels' order.
+struct PackedBase {
+  AlignedVector<float> mean;
+  PackedMatrix root, root_transposed;
+
+  PackedBase(const GaussianBase& base, int dim);
+  BaseView view() const { return {mean.data(), &root, &root_transposed}; }
+};
+
+// Memory per chain: D floats and two 64-bit numbers and a flag; with a base 2 D + 2 floats more.
+class ChainStrips {
+ public:
+  ChainStrips(int dim, std::size_t n, bool with_base = false);
+
+  std::size_t size() const noexcept { return n_; }
+  std::size_t count() const noexcept { return n_strips_; }
+  StripState strip(std::size_t s);
+  const float* x(std::size_t s) const { return x_.data() + s * strip_floats(); }
+  float* x(std::size_t s) { return x_.data() + s * strip_floats(); }
+  std::size_t valid(std::size_t s) const;
+  float energy(std::size_t i) const { return kept_energy_[i]; }
+  float base_energy(std::size_t i) const { return kept_energy_[padded() + i]; }
+
+  // One for each chain; the padding is filled in.
+  void set_ids(std::span<const std::uint64_t> ids);
+  void set_steps(std::span<const std::uint64_t> steps);
+  std::uint64_t step(std::size_t i) const { return steps_[i]; }
+  void load(std::span<const float> x);
+  void store(std::span<float> x) const;
+  std::span<const std::uint8_t> restarted() const { return {restarted_.data(), n_}; }
+  void start_uniform(std::uint64_t seed, ThreadPool& pool);
+
+  // Whether energies and gradients of the current positions are kept (with a base).
+  bool known() const noexcept { return known_; }
+  void set_known(bool known) noexcept { known_ = known; }
+
+  // n_steps of every chain; one scratch for each thread of the pool. `base` needs `with_base`.
+  ChainStats run(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
+                 const BaseView* base, std::int64_t n_steps, std::vector<Scratch>& scratch, ThreadPool& pool);
+
+ private:
+  std::size_t strip_floats() const { return static_cast<std::size_t>(dim_) * width_; }
+  std::size_t padded() const { return n_strips_ * width_; }
+
+  int dim_;
+  std::size_t n_, width_, n_strips_;
+  AlignedVector<float> x_;
+  std::vector<std::uint64_t> ids_, steps_;
+  std::vector<std::uint8_t> restarted_;
+  AlignedVector<float> kept_energy_;    // with a base: E, then E0
+  AlignedVector<float> kept_gradient_;  // with a base: per strip grad E, then grad E0
+  bool known_ = false;
+};
+
+// n_steps of one strip, whatever the kind of transition.
+ChainStats run_strip(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
+                     const BaseView* base, std::int64_t n_steps, const StripState& state, const StripScratch& scratch);
+
+// Everything of `transition` that a strip needs; its vectors must outlive the result.
+StepParameters step_parameters(const Transition& transition, std::uint64_t seed);
+
+}  // namespace ebm::cpu

@@ -1,0 +1,182 @@
+// The CPU engine: strips of chains on SIMD lanes, strips spread over threads.
+#include "host/engine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/cpu/batch_gradient.hpp"
+#include "host/cpu/chain_strips.hpp"
+#include "host/cpu/training.hpp"
+
+namespace ebm {
+namespace cpu {
+namespace {
+
+class CpuChainSet final : public ChainSet {
+ public:
+  CpuChainSet(std::shared_ptr<const PackedNetwork> network, std::shared_ptr<ThreadPool> pool, std::uint64_t seed,
+              std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
+              const std::optional<GaussianBase>& base)
+      : network_(std::move(network)),
+        pool_(std::move(pool)),
+        seed_(seed),
+        chains_(network_->shape.dim, ids.size(), base.has_value()),
+        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value())) {
+    chains_.set_ids(ids);
+    chains_.set_steps(steps);
+    if (base) base_.emplace(*base, network_->shape.dim);
+  }
+
+  void set_positions(std::span<const float> x) override { chains_.load(x); }
+  void positions(std::span<float> x) const override { chains_.store(x); }
+  void start_uniform() override { chains_.start_uniform(seed_, *pool_); }
+
+  ChainStats run(const Transition& transition, std::int64_t n_steps, float beta) override {
+    StepParameters parameters = step_parameters(transition, seed_);
+    parameters.beta = beta;
+    const BaseView view = base_ ? base_->view() : BaseView{};
+    const bool langevin = transition.kind == Transition::Kind::langevin;
+    return chains_.run(*network_, transition.kind, parameters, base_ && !langevin ? &view : nullptr, n_steps, scratch_,
+                       *pool_);
+  }
+
+  void energies(std::span<float> energy, std::span<float> base_energy) const override {
+    if (chains_.known()) {
+      for (std::size_t i = 0; i < chains_.size(); ++i) {
+        energy[i] = chains_.energy(i);
+        if (!base_energy.empty()) base_energy[i] = chains_.base_energy(i);
+      }
+      return;
+    }
+    const int dim = network_->shape.dim;
+    const std::size_t width = strip_width();
+    pool_->run(chains_.count(), [&](std::size_t s, int thread) {
+      const Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
+      evaluate_strip(*network_, chains_.x(s), scratch.strip().buffers, scratch.energy(), nullptr);
+      std::copy_n(scratch.energy(), chains_.valid(s), energy.data() + s * width);
+      if (base_energy.empty()) return;
+      base_energy_strip(base_->view(), dim, chains_.x(s), scratch.strip().base_work, scratch.energy(),
+                        scratch.strip().base_gradient);
+      std::copy_n(scratch.energy(), chains_.valid(s), base_energy.data() + s * width);
+    });
+  }
+
+  void restarted(std::span<std::uint8_t> flags) const override {
+    std::ranges::copy(chains_.restarted(), flags.begin());
+  }
+
+  std::vector<std::uint64_t> steps() const override {
+    std::vector<std::uint64_t> steps(chains_.size());
+    for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = chains_.step(i);
+    return steps;
+  }
+
+ private:
+  std::shared_ptr<const PackedNetwork> network_;
+  std::shared_ptr<ThreadPool> pool_;
+  std::uint64_t seed_;
+  ChainStrips chains_;
+  std::optional<PackedBase> base_;
+  std::vector<Scratch> scratch_;
+};
+
+class CpuEnergyFunction final : public EnergyFunction {
+ public:
+  CpuEnergyFunction(const Mlp& model, std::shared_ptr<ThreadPool> pool)
+      : network_(std::make_shared<PackedNetwork>(model.shape(), model.parameters())), pool_(std::move(pool)) {}
+
+  std::string path() const override { return fmt::format("strips of {} chains", strip_width()); }
+
+  void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
+    const int dim = network_->shape.dim;
+    for_strips(x, energy.size(), [&](const Scratch& scratch, std::size_t first, std::size_t count) {
+      float* const g = gradient.empty() ? nullptr : scratch.strip().gradient;
+      evaluate_strip(*network_, scratch.points(), scratch.strip().buffers, scratch.energy(), g);
+      std::copy_n(scratch.energy(), count, energy.data() + first);
+      if (g != nullptr) store_strip(g, count, dim, gradient.data() + first * static_cast<std::size_t>(dim));
+    });
+  }
+
+  void outputs(std::span<const float> x, std::span<float> f) const override {
+    const int n_outputs = network_->shape.outputs;
+    for_strips(x, f.size() / static_cast<std::size_t>(n_outputs),
+               [&](const Scratch& scratch, std::size_t first, std::size_t count) {
+                 outputs_strip(*network_, scratch.points(), scratch.strip().buffers, scratch.outputs());
+                 store_strip(scratch.outputs(), count, n_outputs,
+                             f.data() + first * static_cast<std::size_t>(n_outputs));
+               });
+  }
+
+  void parameter_gradient(std::span<const float> x, std::span<const float> weights,
+                          std::span<float> gradient) const override {
+    std::vector<double> sum(gradient.size());
+    // Chunks bound the memory of activations; their order is fixed, and so is the sum.
+    constexpr std::size_t kChunk = 4096;
+    const auto dim = static_cast<std::size_t>(network_->shape.dim);
+    const std::size_t n = weights.size();
+    BatchGradient batch(network_->shape, std::min(n, kChunk), *pool_);
+    for (std::size_t first = 0; first < n; first += kChunk) {
+      const std::size_t count = std::min(kChunk, n - first);
+      batch.resize(count);
+      for (std::size_t s = 0; s < batch.strips(); ++s) {
+        const std::size_t row = first + s * strip_width(), here = batch.valid(s);
+        load_strip(x.data() + row * dim, here, static_cast<int>(dim), batch.x(s));
+        load_strip(weights.data() + row, here, 1, batch.weights(s));
+      }
+      batch.run(*network_, gradient);
+      for (std::size_t p = 0; p < sum.size(); ++p) sum[p] += static_cast<double>(gradient[p]);
+    }
+    std::ranges::transform(sum, gradient.begin(), [](double v) { return static_cast<float>(v); });
+  }
+
+  std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
+                                   std::optional<GaussianBase> base) const override {
+    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base);
+  }
+
+ private:
+  // task(scratch, first, count) for each strip of the n points, which are in scratch.points().
+  template <class Task>
+  void for_strips(std::span<const float> x, std::size_t n, const Task& task) const {
+    const std::size_t width = strip_width();
+    const int dim = network_->shape.dim;
+    const std::size_t strips = (n + width - 1) / width;
+    const auto scratch = make_scratch(pool_->threads(), network_->shape);
+    pool_->run(strips, [&](std::size_t s, int thread) {
+      const Scratch& mine = scratch[static_cast<std::size_t>(thread)];
+      const std::size_t first = s * width, count = std::min(width, n - first);
+      load_strip(x.data() + first * static_cast<std::size_t>(dim), count, dim, mine.points());
+      task(mine, first, count);
+    });
+  }
+
+  std::shared_ptr<const PackedNetwork> network_;
+  std::shared_ptr<ThreadPool> pool_;
+};
+
+class CpuEngine final : public Engine {
+ public:
+  explicit CpuEngine(int threads) : pool_(std::make_shared<ThreadPool>(threads)) {}
+  std::string description() const override {
+    const int threads = pool_->threads();
+    return fmt::format("cpu {}, {} thread{}", instruction_set(), threads, threads == 1 ? "" : "s");
+  }
+  std::unique_ptr<EnergyFunction> load(const Mlp& model) const override {
+    return std::make_unique<CpuEnergyFunction>(model, pool_);
+  }
+  std::unique_ptr<TrainingSession> train(TrainingPlan plan, TrainingState start, std::span<const float> data,
+                                         std::span<const int> labels) const override {
+    return make_training_session(std::move(plan), std::move(start), data, labels, pool_);
+  }
+
+ private:
+  std::shared_ptr<ThreadPool> pool_;
+};
+
+}  // namespace
+}  // namespace cpu
+
+std::unique_ptr<Engine> make_cpu_engine(int threads) { return std::make_unique<cpu::CpuEngine>(threads); }
+
+}  // namespace ebm

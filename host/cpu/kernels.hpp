@@ -1,0 +1,120 @@
+// What the vector code offers to the rest of the CPU engine. Chains are processed in *strips* of strip_width() chains
+// (two vectors): every array of a strip is [rows][strip_width()], chains along the lanes, so that weights are
+// broadcast, nothing is transposed in the loop, and a chain's arithmetic never sees its neighbours. A strip runs all
+// its K steps while its state stays in the first-level cache.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "ebmcuda/sampler.hpp"
+#include "host/cpu/packed_network.hpp"
+
+namespace ebm::cpu {
+
+inline constexpr int kMaxHiddenLayers = 4;
+
+// Chains in a strip on this machine's instruction set.
+std::size_t strip_width();
+// "AVX2", "AVX3", "SSE2", ...
+const char* instruction_set();
+
+// Buffers of one strip's evaluation, [rows][strip_width()] each.
+struct EvaluationBuffers {
+  float* activation[kMaxHiddenLayers];  // a_l; sampling needs two that alternate, parameter gradients need them all
+  float* delta[kMaxHiddenLayers];       // first act'(z_l), then dE/dz_l
+  float* logits;                        // [outputs], logits head only: f, then dE/df
+};
+
+// E0(x) = |R (x - mean)|^2 / 2.
+struct BaseView {
+  const float* mean = nullptr;         // [D]
+  const PackedMatrix* root = nullptr;  // R
+  const PackedMatrix* root_transposed = nullptr;
+};
+
+// One strip's chains, in the engine's storage.
+struct StripState {
+  float* x;                 // [D][width]
+  std::uint64_t* ids;       // [width]
+  std::uint64_t* steps;     // [width] number of the next step
+  std::uint8_t* restarted;  // [width]
+  std::size_t valid;        // chains that exist; lanes beyond are padding
+  // With a base only: of the positions x, kept between calls. All null otherwise.
+  float* energy;         // [width] E
+  float* base_energy;    // [width] E0
+  float* gradient;       // [D][width] grad E
+  float* base_gradient;  // [D][width] grad E0
+  bool known = false;    // whether these four are up to date
+};
+
+// Working memory of one thread, from Scratch.
+struct StripScratch {
+  EvaluationBuffers buffers;
+  float* gradient;           // [D][width], of the current positions; clipped
+  float* proposal;           // [D][width]
+  float* proposal_gradient;  // [D][width]
+  float* base_work;          // [D][width]
+  float* base_gradient;      // [D][width]
+};
+
+// Transition (host/engine.hpp) as plain numbers.
+struct StepParameters {
+  std::uint64_t seed = 0;
+  float step_size = 0, noise_scale = 0;
+  float grad_clip = std::numeric_limits<float>::infinity();
+  const float* clamp_lo = nullptr;  // [D] or null
+  const float* clamp_hi = nullptr;
+  float jump_prob = 0;
+  float difference_prob = 0;
+  const float* data = nullptr;  // [n_data, D] row-major, for difference moves
+  std::uint64_t n_data = 0;
+  float beta = 1;
+};
+
+// E and grad_x E of a strip: x [D][width] -> energy [width], gradient [D][width] (null: not wanted).
+void evaluate_strip(const PackedNetwork& network, const float* x, const EvaluationBuffers& buffers, float* energy,
+                    float* gradient);
+// f [outputs][width].
+void outputs_strip(const PackedNetwork& network, const float* x, const EvaluationBuffers& buffers, float* outputs);
+// E0 and grad E0 of a strip; `work` [D][width].
+void base_energy_strip(const BaseView& base, int dim, const float* x, float* work, float* energy, float* gradient);
+
+// x [D][width] = the uniform start of each chain at its step.
+void uniform_start_strip(std::uint64_t seed, int dim, const std::uint64_t* ids, const std::uint64_t* steps, float* x);
+
+// n_steps of Langevin dynamics; adds to every count but `steps`.
+void langevin_strip(const PackedNetwork& network, const StepParameters& parameters, std::int64_t n_steps,
+                    const StripState& state, const StripScratch& scratch, ChainStats* counts);
+// n_steps of the Metropolis-adjusted chain. With `base` on beta E + (1 - beta) E0.
+void mala_strip(const PackedNetwork& network, const StepParameters& parameters, const BaseView* base,
+                std::int64_t n_steps, const StripState& state, const StripScratch& scratch, ChainStats* counts);
+
+// The factors c_i of sum_i c_i dE(x_i)/dtheta for one strip: c = weight * (1 + energy_factor * E). Padding has weight
+// 0.
+struct GradientWeights {
+  const float* weight = nullptr;  // [width]
+  float energy_factor = 0;
+  const std::int32_t* labels = nullptr;  // [width]; with them, weight times the cross-entropy's gradient is added
+};
+// Forward and backward pass of a strip that leaves a_l in buffers.activation and c dE/dz_l in buffers.delta (all
+// distinct), c dE/df in buffers.logits. energy [width], cross_entropy [width] (null without labels).
+void parameter_gradient_strip(const PackedNetwork& network, const float* x, const EvaluationBuffers& buffers,
+                              const GradientWeights& weights, float* energy, float* cross_entropy);
+
+// gradient[r, c] = sum over strips and lanes of left[s][r] * right[s][c] for rows [first_row, last_row); row-major with
+// `cols` columns. Strip s of `left` begins at left + s * left_stride.
+void outer_product_rows(const float* left, std::size_t left_stride, const float* right, std::size_t right_stride,
+                        std::size_t n_strips, int first_row, int last_row, int cols, float* gradient);
+// sums[r] = sum over strips and lanes of left[s][r], rows [0, rows).
+void row_sums(const float* left, std::size_t left_stride, std::size_t n_strips, int rows, float* sums);
+
+// Test hooks: the vector forms of the shared formulas. `n` numbers; arrays need no alignment.
+void activation_values(Activation activation, const float* z, std::size_t n, float* value, float* derivative);
+// n_a and n_b of word pairs.
+void normal_pairs(const std::uint32_t* words_a, const std::uint32_t* words_b, std::size_t n, float* n_a, float* n_b);
+// ln u(r).
+void log_units(const std::uint32_t* words, std::size_t n, float* values);
+
+}  // namespace ebm::cpu

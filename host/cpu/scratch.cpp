@@ -1,0 +1,61 @@
+#include "host/cpu/scratch.hpp"
+
+#include <algorithm>
+
+namespace ebm::cpu {
+
+Scratch::Scratch(const MlpShape& shape, bool with_base) {
+  const std::size_t width = strip_width();
+  const auto rows = [&](int n) { return static_cast<std::size_t>(n) * width; };
+  const int widest = *std::ranges::max_element(shape.hidden);
+  std::size_t total = 2 * rows(widest) + 2 * rows(shape.outputs) + (with_base ? 6 : 4) * rows(shape.dim) + width;
+  for (const int h : shape.hidden) total += rows(h);
+  memory_.resize(total);
+
+  float* next = memory_.data();
+  const auto take = [&](int n) {
+    float* const array = next;
+    next += rows(n);
+    return array;
+  };
+  float* const alternating[2] = {take(widest), take(widest)};
+  for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
+    strip_.buffers.activation[l] = alternating[l % 2];
+    strip_.buffers.delta[l] = take(shape.hidden[l]);
+  }
+  strip_.buffers.logits = take(shape.outputs);
+  outputs_ = take(shape.outputs);
+  strip_.gradient = take(shape.dim);
+  strip_.proposal = take(shape.dim);
+  strip_.proposal_gradient = take(shape.dim);
+  points_ = take(shape.dim);
+  if (with_base) {
+    strip_.base_work = take(shape.dim);
+    strip_.base_gradient = take(shape.dim);
+  }
+  energy_ = take(1);
+}
+
+std::vector<Scratch> make_scratch(int threads, const MlpShape& shape, bool with_base) {
+  std::vector<Scratch> scratch;
+  scratch.reserve(static_cast<std::size_t>(threads));
+  for (int i = 0; i < threads; ++i) scratch.emplace_back(shape, with_base);
+  return scratch;
+}
+
+void load_strip(const float* x, std::size_t count, int dim, float* strip) {
+  const std::size_t width = strip_width();
+  if (count < width) std::fill(strip, strip + static_cast<std::size_t>(dim) * width, 0.0f);
+  for (std::size_t i = 0; i < count; ++i) {
+    for (int k = 0; k < dim; ++k) strip[static_cast<std::size_t>(k) * width + i] = *x++;
+  }
+}
+
+void store_strip(const float* strip, std::size_t count, int dim, float* x) {
+  const std::size_t width = strip_width();
+  for (std::size_t i = 0; i < count; ++i) {
+    for (int k = 0; k < dim; ++k) *x++ = strip[static_cast<std::size_t>(k) * width + i];
+  }
+}
+
+}  // namespace ebm::cpu

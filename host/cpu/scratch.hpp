@@ -1,0 +1,37 @@
+// Each thread's working memory: one block, cut into the arrays that a strip needs.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "host/cpu/kernels.hpp"
+
+namespace ebm::cpu {
+
+// For evaluations and transitions of one network shape.
+class Scratch {
+ public:
+  explicit Scratch(const MlpShape& shape, bool with_base = false);
+  const StripScratch& strip() const noexcept { return strip_; }
+  // Spare [D][width], [outputs][width] and [width] arrays for callers that copy points in and out.
+  float* points() const noexcept { return points_; }
+  float* outputs() const noexcept { return outputs_; }
+  float* energy() const noexcept { return energy_; }
+
+ private:
+  AlignedVector<float> memory_;
+  StripScratch strip_{};
+  float* points_ = nullptr;
+  float* outputs_ = nullptr;
+  float* energy_ = nullptr;
+};
+
+// One for each thread.
+std::vector<Scratch> make_scratch(int threads, const MlpShape& shape, bool with_base = false);
+
+// Rows [first, first + count) of row-major x [.][dim] into strip layout [dim][width]; lanes beyond `count` get zeros.
+void load_strip(const float* x, std::size_t count, int dim, float* strip);
+// And back.
+void store_strip(const float* strip, std::size_t count, int dim, float* x);
+
+}  // namespace ebm::cpu

@@ -1,0 +1,240 @@
+// A chain's bits depend on model, seed, chain id, step, options and start, and on nothing else. All comparisons are of
+// bits. They reject anything that lets a chain see its neighbours: sums over lanes, shared random states, step counters
+// per call, a tail that takes another code path.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "support/engines.hpp"
+#include "support/networks.hpp"
+
+namespace {
+
+using namespace support;
+
+constexpr std::size_t kChains = 203;
+constexpr std::uint64_t kSeed = 42;
+constexpr std::uint64_t kFirst = 1000;
+
+struct Case {
+  std::string name;
+  ebm::MlpShape shape;
+  ebm::Transition transition;
+  float beta = 1.0f;
+};
+
+ebm::Transition langevin() {
+  ebm::Transition t;
+  t.step_size = 0.02f;
+  t.noise_scale = 0.2f;
+  return t;
+}
+
+ebm::Transition mala() {
+  ebm::Transition t;
+  t.kind = ebm::Transition::Kind::mala;
+  t.step_size = 0.05f;
+  t.jump_prob = 0.2f;
+  return t;
+}
+
+ebm::Transition limited(ebm::Transition t, int dim, float side, float grad_clip) {
+  t.grad_clip = grad_clip;
+  t.clamp_lo.assign(static_cast<std::size_t>(dim), -side);
+  t.clamp_hi.assign(static_cast<std::size_t>(dim), side);
+  return t;
+}
+
+std::vector<Case> cases() {
+  using ebm::Activation;
+  using ebm::Head;
+  return {
+      {"langevin", shape_of(2, {33, 17}), langevin()},
+      {"langevin limited", shape_of(5, {16}, Activation::tanh, Head::logits, 0.3f), limited(langevin(), 5, 1.0f, 0.5f)},
+      {"langevin tempered", shape_of(3, {33}, Activation::elu), langevin(), 0.3f},
+      {"mala", shape_of(1, {7, 7, 7, 7}, Activation::gelu, Head::scalar, 0.5f), mala()},
+      {"mala wide", shape_of(64, {128, 128}, Activation::silu, Head::scalar, 0.5f), mala()},
+      {"mala limited", shape_of(16, {100}, Activation::softplus, Head::logits, 0.3f), limited(mala(), 16, 2.8f, 1.0f)},
+      {"mala tempered", shape_of(3, {33}, Activation::relu, Head::scalar, 0.2f), mala(), 0.6f},
+  };
+}
+
+class InvarianceTest : public EngineTest {
+ protected:
+  std::optional<ebm::GaussianBase> base(const Case& c) const {
+    if (c.beta == 1.0f) return {};
+    const auto dim = static_cast<std::size_t>(c.shape.dim);
+    ebm::GaussianBase gaussian{std::vector<float>(dim, 0.25f), std::vector<float>(dim * dim, 0.0f)};
+    for (std::size_t i = 0; i < dim; ++i) {
+      for (std::size_t j = i; j < dim; ++j) gaussian.root[i * dim + j] = i == j ? 1.5f : 0.2f;
+    }
+    return gaussian;
+  }
+
+  struct Run {
+    std::vector<float> x, energy, base_energy;
+    ebm::ChainStats stats;
+    bool operator==(const Run&) const = default;
+  };
+
+  // Chains `ids` from their own starts (by id), K in the given pieces.
+  Run run(const Case& c, const std::vector<std::uint64_t>& ids, const std::vector<std::int64_t>& pieces,
+          const ebm::Device& on) const {
+    const auto dim = static_cast<std::size_t>(c.shape.dim);
+    const ebm::Matrix all = random_points(kChains, dim, 7);
+    std::vector<float> start;
+    for (const std::uint64_t id : ids) {
+      const auto row = all.row(id - kFirst);
+      start.insert(start.end(), row.begin(), row.end());
+    }
+    const auto function = ebm::make_engine(on)->load(random_network(c.shape, 8));
+    const auto chains = function->chains(kSeed, ids, std::vector<std::uint64_t>(ids.size(), 5), base(c));
+    chains->set_positions(start);
+    Run result;
+    for (const std::int64_t n : pieces) result.stats += chains->run(c.transition, n, c.beta);
+    result.x.resize(start.size());
+    chains->positions(result.x);
+    result.energy.resize(ids.size());
+    if (base(c)) result.base_energy.resize(ids.size());
+    chains->energies(result.energy, result.base_energy);
+    const auto total = std::accumulate(pieces.begin(), pieces.end(), std::int64_t{0});
+    EXPECT_EQ(chains->steps(), std::vector<std::uint64_t>(ids.size(), 5 + static_cast<std::uint64_t>(total)));
+    return result;
+  }
+
+  static std::vector<std::uint64_t> ids(std::size_t begin, std::size_t end) {
+    std::vector<std::uint64_t> list(end - begin);
+    std::iota(list.begin(), list.end(), kFirst + begin);
+    return list;
+  }
+};
+
+TEST_P(InvarianceTest, ThreadsAndRepeats) {
+  for (const Case& c : cases()) {
+    const Run once = run(c, ids(0, kChains), {20}, with_threads(1));
+    for (const int threads : {1, 2, 3, 8}) {
+      EXPECT_EQ(run(c, ids(0, kChains), {20}, with_threads(threads)), once) << c.name << ", " << threads << " threads";
+    }
+  }
+}
+
+TEST_P(InvarianceTest, SplitOfK) {
+  for (const Case& c : cases()) {
+    const Run whole = run(c, ids(0, kChains), {50}, device());
+    for (const auto& pieces : {std::vector<std::int64_t>{20, 30}, {1, 0, 48, 1}, std::vector<std::int64_t>(50, 1)}) {
+      EXPECT_EQ(run(c, ids(0, kChains), pieces, device()), whole) << c.name << ", " << pieces.size() << " pieces";
+    }
+  }
+}
+
+TEST_P(InvarianceTest, BatchSizePositionAndOrder) {
+  for (const Case& c : cases()) {
+    const auto dim = static_cast<std::size_t>(c.shape.dim);
+    const Run all = run(c, ids(0, kChains), {20}, device());
+    const auto expect_rows = [&](const std::vector<std::uint64_t>& list, const std::string& what) {
+      const Run part = run(c, list, {20}, device());
+      for (std::size_t i = 0; i < list.size(); ++i) {
+        const std::size_t row = list[i] - kFirst;
+        const bool same = std::equal(part.x.begin() + static_cast<std::ptrdiff_t>(i * dim),
+                                     part.x.begin() + static_cast<std::ptrdiff_t>((i + 1) * dim),
+                                     all.x.begin() + static_cast<std::ptrdiff_t>(row * dim));
+        ASSERT_TRUE(same) << c.name << ", " << what << ", chain " << list[i];
+        ASSERT_EQ(part.energy[i], all.energy[row]) << c.name << ", " << what << ", chain " << list[i];
+      }
+    };
+    for (const std::size_t begin : {0u, 1u, 31u, 64u, 202u}) expect_rows(ids(begin, begin + 1), "alone");
+    expect_rows(ids(0, 17), "first 17");
+    expect_rows(ids(5, 70), "65 in the middle");
+    expect_rows(ids(139, kChains), "last 64");
+    auto reversed = ids(0, kChains);
+    std::reverse(reversed.begin(), reversed.end());
+    expect_rows(reversed, "reversed");
+  }
+}
+
+TEST_P(InvarianceTest, ChainsDifferFromOneAnother) {
+  // The counterpart of the above: other ids, seeds and steps give other noise.
+  Case c = cases()[0];
+  c.transition.step_size = 1e-6f;
+  c.transition.noise_scale = 1.0f;
+  const auto function = engine()->load(random_network(c.shape, 8));
+  const auto end_of = [&](std::uint64_t seed, std::uint64_t id, std::uint64_t step) {
+    const auto chain = function->chains(seed, {id}, {step});
+    std::vector<float> x(2, 0.0f);
+    chain->set_positions(x);
+    chain->run(c.transition, 1);
+    chain->positions(x);
+    return x;
+  };
+  const std::vector<std::vector<float>> ends{end_of(1, 2, 3),
+                                             end_of(2, 2, 3),
+                                             end_of(1, 3, 3),
+                                             end_of(1, 2, 4),
+                                             end_of(2, 1, 3),
+                                             end_of(1, 2 + (1ull << 32), 3),
+                                             end_of(1, 2, 3 + (1ull << 32)),
+                                             end_of(1 + (1ull << 32), 2, 3)};
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) EXPECT_NE(ends[i], ends[j]) << i << " " << j;
+  }
+}
+
+// Chains of one set may stand at different steps: each has its own noise.
+TEST_P(InvarianceTest, ChainsMayStandAtDifferentSteps) {
+  for (const Case& c : cases()) {
+    if (c.beta != 1.0f) continue;
+    const auto dim = static_cast<std::size_t>(c.shape.dim);
+    const auto function = engine()->load(random_network(c.shape, 8));
+    const std::vector<std::uint64_t> list{kFirst, kFirst + 1, kFirst + 2};
+    const std::vector<std::uint64_t> steps{0, (std::uint64_t{1} << 32) - 3, 77};
+    const ebm::Matrix start = random_points(3, dim, 9);
+    const auto together = function->chains(kSeed, list, steps);
+    together->set_positions(start.values());
+    together->run(c.transition, 10);
+    std::vector<float> x(3 * dim), alone(dim);
+    together->positions(x);
+    for (std::size_t i = 0; i < 3; ++i) {
+      const auto single = function->chains(kSeed, {list[i]}, {steps[i]});
+      single->set_positions(start.row(i));
+      single->run(c.transition, 10);
+      single->positions(alone);
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), x.begin() + static_cast<std::ptrdiff_t>(i * dim))) << c.name;
+    }
+  }
+}
+
+// Tempered energies and one tempered step against the reference.
+TEST_P(InvarianceTest, TemperedChainsFollowTheReference) {
+  for (const Case& c : cases()) {
+    if (c.beta == 1.0f) continue;
+    const auto dim = static_cast<std::size_t>(c.shape.dim);
+    const ebm::GaussianBase gaussian = *base(c);
+    const ref::Target target{to_reference(random_network(c.shape, 8)), static_cast<double>(c.beta),
+                             to_reference(gaussian.mean), to_reference(gaussian.root)};
+    const Run got = run(c, ids(0, 50), {3}, device());
+    const ebm::Matrix start = random_points(kChains, dim, 7);
+    std::size_t undecided = 0;
+    for (std::size_t i = 0; i < 50; ++i) {
+      ref::Chain chain{kFirst + i, 5, to_reference(start.row(i))};
+      ref::Counts counts;
+      ref::run(target, to_reference(c.transition), kSeed, 3, &chain, &counts);
+      const bool half = GetParam().precision == ebm::Precision::fp16;
+      if (chain.decision_margin < (half ? 1e-2 : 1e-4) || chain.kink_distance < (half ? 2e-3 : 2e-6)) {
+        ++undecided;
+        continue;
+      }
+      for (std::size_t d = 0; d < dim; ++d) {
+        ASSERT_NEAR(static_cast<double>(got.x[i * dim + d]), chain.x[d], half ? 2e-3 : 2e-5) << c.name << " " << i;
+      }
+      EXPECT_NEAR(static_cast<double>(got.energy[i]), ref::evaluate(target.network, chain.x).energy,
+                  half ? 1e-2 : 1e-4);
+      EXPECT_NEAR(static_cast<double>(got.base_energy[i]), target.base_energy(chain.x), half ? 1e-2 : 1e-4);
+    }
+    EXPECT_LE(undecided, 10u);
+  }
+}
+
+EBM_INSTANTIATE_ENGINES(InvarianceTest);
+
+}  // namespace

@@ -1,0 +1,39 @@
+#include "support/engines.hpp"
+
+#include <ostream>
+
+#include "ebmcuda/error.hpp"
+
+namespace support {
+
+std::vector<EngineCase> engine_cases() {
+  std::vector<EngineCase> cases{{"cpu"}};
+#if EBMCUDA_WITH_CUDA
+  using ebm::Precision;
+  const auto cuda = ebm::Device::Kind::cuda;
+  cases.push_back({"cuda_fp32", cuda, Precision::fp32});
+  cases.push_back({"cuda_fp16x3", cuda, Precision::fp16x3});
+  cases.push_back({"cuda_fp16", cuda, Precision::fp16});
+#endif
+  return cases;
+}
+
+std::string engine_name(const testing::TestParamInfo<EngineCase>& info) { return info.param.name; }
+
+void PrintTo(const EngineCase& engine, std::ostream* out) { *out << engine.name; }
+
+void EngineTest::SetUp() {
+  if (is_cpu()) {
+    device_ = ebm::Device::cpu(2);
+    return;
+  }
+  try {
+    device_ = ebm::Device::cuda(0, GetParam().precision);
+  } catch (const ebm::ConfigError& error) {
+    GTEST_SKIP() << "no CUDA device to test " << GetParam().name << " on: " << error.what();
+  }
+}
+
+ebm::Device EngineTest::with_threads(int threads) const { return is_cpu() ? ebm::Device::cpu(threads) : *device_; }
+
+}  // namespace support
