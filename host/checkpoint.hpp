@@ -6,6 +6,7 @@
 
 #include "ebmcuda/trainer.hpp"
 #include "host/engine.hpp"
+#include "host/files/input_file.hpp"
 
 namespace ebm {
 
@@ -17,9 +18,12 @@ struct Checkpoint {
   std::uint64_t fingerprint = 0;  // of the training data and labels
 };
 
-// Atomic: beside, synced, renamed. Throws WriteError.
+// Atomic: beside, synced, renamed. Throws WriteError, also for a state that could not be resumed (a NaN), so that it
+// never takes the place of a good checkpoint.
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
-// Throws FormatError that names the tensor or key.
+// Throws FormatError that names the tensor or key. The options' ranges are left to TrainerOptions::validate, which
+// needs the data's size.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
+Checkpoint read_checkpoint(InputFile file);
 
 }  // namespace ebm

@@ -83,11 +83,6 @@ std::vector<std::string> build_description() {
 #else
         "cuda off",
 #endif
-#if EBMCUDA_OPENMP
-        "threads OpenMP",
-#else
-        "threads std::thread",
-#endif
   };
 }
 

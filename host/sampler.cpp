@@ -16,30 +16,14 @@ constexpr std::uint64_t kStepLimit = std::uint64_t{1} << 48;
 
 void validate_limits(const std::optional<float>& grad_clip, const std::optional<Box>& clamp, int dim) {
   if (grad_clip) require_positive("grad_clip", *grad_clip);
-  if (!clamp) return;
-  const auto fits = [&](const std::vector<float>& side) {
-    return side.size() == 1 || side.size() == static_cast<std::size_t>(dim);
-  };
-  require(fits(clamp->lo), "clamp.lo", clamp->lo.size(), fmt::format("must hold 1 or {} values", dim));
-  require(fits(clamp->hi), "clamp.hi", clamp->hi.size(), fmt::format("must hold 1 or {} values", dim));
-  for (int d = 0; d < dim; ++d) {
-    const float lo = clamp->lo.size() == 1 ? clamp->lo[0] : clamp->lo[static_cast<std::size_t>(d)];
-    const float hi = clamp->hi.size() == 1 ? clamp->hi[0] : clamp->hi[static_cast<std::size_t>(d)];
-    require(std::isfinite(lo) && std::isfinite(hi) && lo < hi, "clamp", fmt::format("{},{}", lo, hi),
-            fmt::format("must be finite with lo < hi (dimension {})", d));
-  }
+  if (clamp) require_box("clamp", *clamp, dim);
 }
 
 void resolve_box(const std::optional<Box>& clamp, const Mlp& model, Transition* transition) {
   if (!clamp) return;
-  const auto side = [&](const std::vector<float>& values) {
-    Matrix row(1, static_cast<std::size_t>(model.dim()));
-    for (std::size_t d = 0; d < row.cols(); ++d) row(0, d) = values.size() == 1 ? values[0] : values[d];
-    const Matrix mapped = model.to_model_space(row);
-    return std::vector<float>(mapped.values().begin(), mapped.values().end());
-  };
-  transition->clamp_lo = side(clamp->lo);
-  transition->clamp_hi = side(clamp->hi);
+  Box box = to_model_space(*clamp, model);
+  transition->clamp_lo = std::move(box.lo);
+  transition->clamp_hi = std::move(box.hi);
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -158,6 +142,30 @@ void require_points(std::string_view field, MatrixView x, int dim) {
       reject(field, values[i], fmt::format("every value must be finite (row {}, column {})", i / x.cols, i % x.cols));
     }
   }
+}
+
+void require_box(std::string_view field, const Box& box, int dim) {
+  const auto fits = [&](const std::vector<float>& side) {
+    return side.size() == 1 || side.size() == static_cast<std::size_t>(dim);
+  };
+  require(fits(box.lo), fmt::format("{}.lo", field), box.lo.size(), fmt::format("must hold 1 or {} values", dim));
+  require(fits(box.hi), fmt::format("{}.hi", field), box.hi.size(), fmt::format("must hold 1 or {} values", dim));
+  for (int d = 0; d < dim; ++d) {
+    const float lo = box.lo.size() == 1 ? box.lo[0] : box.lo[static_cast<std::size_t>(d)];
+    const float hi = box.hi.size() == 1 ? box.hi[0] : box.hi[static_cast<std::size_t>(d)];
+    require(std::isfinite(lo) && std::isfinite(hi) && lo < hi, field, fmt::format("{},{}", lo, hi),
+            fmt::format("must be finite with lo < hi (dimension {})", d));
+  }
+}
+
+Box to_model_space(const Box& box, const Mlp& model) {
+  const auto side = [&](const std::vector<float>& values) {
+    Matrix row(1, static_cast<std::size_t>(model.dim()));
+    for (std::size_t d = 0; d < row.cols(); ++d) row(0, d) = values.size() == 1 ? values[0] : values[d];
+    const Matrix mapped = model.to_model_space(row);
+    return std::vector<float>(mapped.values().begin(), mapped.values().end());
+  };
+  return {side(box.lo), side(box.hi)};
 }
 
 SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options, const Device& device) {

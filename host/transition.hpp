@@ -16,4 +16,9 @@ float step_size_of(const Sampler& sampler);
 // ConfigError unless x is [n, D] and finite; `field` names it.
 void require_points(std::string_view field, MatrixView x, int dim);
 
+// ConfigError unless each side holds 1 or D finite values and lo < hi.
+void require_box(std::string_view field, const Box& box, int dim);
+// D values on each side, from data units.
+Box to_model_space(const Box& box, const Mlp& model);
+
 }  // namespace ebm

@@ -20,8 +20,10 @@ enum class Purpose : unsigned {
   data_noise = 8,
   move = 9,
   difference = 10,
-  density_draw = 11,  // `ebm data`
-  evaluation = 12,    // AIS base draws, baselines
+  density_draw = 11,    // `ebm data`
+  evaluation = 12,      // AIS base draws, baselines
+  data_split = 13,      // shuffled_order
+  dequantization = 14,  // dequantized
 };
 
 struct PhiloxCounter {

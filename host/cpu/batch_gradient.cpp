@@ -2,12 +2,10 @@
 
 #include <algorithm>
 
-#include "host/cpu/parallel.hpp"
-
 namespace ebm::cpu {
 
-BatchGradient::BatchGradient(const MlpShape& shape, std::size_t capacity, int threads)
-    : shape_(shape), threads_(threads), width_(strip_width()) {
+BatchGradient::BatchGradient(const MlpShape& shape, std::size_t capacity, ThreadPool& pool)
+    : shape_(shape), pool_(pool), width_(strip_width()) {
   const auto take = [this](int rows) {
     const std::size_t offset = stride_;
     stride_ += static_cast<std::size_t>(rows) * width_;
@@ -58,11 +56,11 @@ std::size_t BatchGradient::input_offset(int layer) const {
 }
 
 void BatchGradient::run(const PackedNetwork& network, std::span<float> gradient) {
-  parallel_for(threads_, n_strips_, [&](std::size_t s, int) {
+  pool_.run(n_strips_, [&](std::size_t s, int) {
     const GradientWeights weights{block(s) + weight_, energy_factor_[s], use_labels_[s] != 0 ? labels(s) : nullptr};
     parameter_gradient_strip(network, x(s), buffers(s), weights, block(s) + energy_, block(s) + cross_entropy_);
   });
-  parallel_for(threads_, tasks_.size(), [&](std::size_t t, int) {
+  pool_.run(tasks_.size(), [&](std::size_t t, int) {
     const auto [layer, first, last] = tasks_[t];
     const float* left = memory_.data() + delta_offset(layer);
     const int cols = shape_.in(layer);

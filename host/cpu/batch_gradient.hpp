@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "host/cpu/kernels.hpp"
+#include "host/cpu/thread_pool.hpp"
 
 namespace ebm::cpu {
 
 class BatchGradient {
  public:
-  // Room for `capacity` points.
-  BatchGradient(const MlpShape& shape, std::size_t capacity, int threads);
+  // Room for `capacity` points. The pool must outlive it.
+  BatchGradient(const MlpShape& shape, std::size_t capacity, ThreadPool& pool);
   // n <= capacity points from now on.
   void resize(std::size_t n);
 
@@ -46,7 +47,7 @@ class BatchGradient {
   std::size_t input_offset(int layer) const;
 
   MlpShape shape_;
-  int threads_;
+  ThreadPool& pool_;
   std::size_t width_, n_ = 0, n_strips_ = 0;
   // Offsets into a strip's block.
   std::vector<std::size_t> activation_, delta_;

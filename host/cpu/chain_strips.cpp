@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "host/cpu/parallel.hpp"
-
 namespace ebm::cpu {
 
 PackedBase::PackedBase(const GaussianBase& base, int dim)
@@ -59,8 +57,8 @@ void ChainStrips::store(std::span<float> x) const {
   }
 }
 
-void ChainStrips::start_uniform(std::uint64_t seed, int threads) {
-  parallel_for(threads, n_strips_, [&](std::size_t s, int) {
+void ChainStrips::start_uniform(std::uint64_t seed, ThreadPool& pool) {
+  pool.run(n_strips_, [&](std::size_t s, int) {
     const StripState state = strip(s);
     uniform_start_strip(seed, dim_, state.ids, state.steps, state.x);
   });
@@ -68,9 +66,10 @@ void ChainStrips::start_uniform(std::uint64_t seed, int threads) {
 }
 
 ChainStats ChainStrips::run(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
-                            const BaseView* base, std::int64_t n_steps, std::vector<Scratch>& scratch) {
+                            const BaseView* base, std::int64_t n_steps, std::vector<Scratch>& scratch,
+                            ThreadPool& pool) {
   std::vector<ChainStats> counts(scratch.size());
-  parallel_for(static_cast<int>(scratch.size()), n_strips_, [&](std::size_t s, int thread) {
+  pool.run(n_strips_, [&](std::size_t s, int thread) {
     const auto t = static_cast<std::size_t>(thread);
     counts[t] += run_strip(network, kind, parameters, base, n_steps, strip(s), scratch[t].strip());
   });

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "host/cpu/scratch.hpp"
+#include "host/cpu/thread_pool.hpp"
 #include "host/engine.hpp"
 
 namespace ebm::cpu {
@@ -39,15 +40,15 @@ class ChainStrips {
   void load(std::span<const float> x);
   void store(std::span<float> x) const;
   std::span<const std::uint8_t> restarted() const { return {restarted_.data(), n_}; }
-  void start_uniform(std::uint64_t seed, int threads);
+  void start_uniform(std::uint64_t seed, ThreadPool& pool);
 
   // Whether energies and gradients of the current positions are kept (with a base).
   bool known() const noexcept { return known_; }
   void set_known(bool known) noexcept { known_ = known; }
 
-  // n_steps of every chain. `base` needs `with_base`.
+  // n_steps of every chain; one scratch for each thread of the pool. `base` needs `with_base`.
   ChainStats run(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
-                 const BaseView* base, std::int64_t n_steps, std::vector<Scratch>& scratch);
+                 const BaseView* base, std::int64_t n_steps, std::vector<Scratch>& scratch, ThreadPool& pool);
 
  private:
   std::size_t strip_floats() const { return static_cast<std::size_t>(dim_) * width_; }

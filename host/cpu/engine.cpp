@@ -7,7 +7,6 @@
 
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
-#include "host/cpu/parallel.hpp"
 #include "host/cpu/training.hpp"
 
 namespace ebm {
@@ -16,14 +15,14 @@ namespace {
 
 class CpuChainSet final : public ChainSet {
  public:
-  CpuChainSet(std::shared_ptr<const PackedNetwork> network, int threads, std::uint64_t seed,
+  CpuChainSet(std::shared_ptr<const PackedNetwork> network, std::shared_ptr<ThreadPool> pool, std::uint64_t seed,
               std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
               const std::optional<GaussianBase>& base)
       : network_(std::move(network)),
-        threads_(threads),
+        pool_(std::move(pool)),
         seed_(seed),
         chains_(network_->shape.dim, ids.size(), base.has_value()),
-        scratch_(make_scratch(threads, network_->shape, base.has_value())) {
+        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value())) {
     chains_.set_ids(ids);
     chains_.set_steps(steps);
     if (base) base_.emplace(*base, network_->shape.dim);
@@ -31,14 +30,15 @@ class CpuChainSet final : public ChainSet {
 
   void set_positions(std::span<const float> x) override { chains_.load(x); }
   void positions(std::span<float> x) const override { chains_.store(x); }
-  void start_uniform() override { chains_.start_uniform(seed_, threads_); }
+  void start_uniform() override { chains_.start_uniform(seed_, *pool_); }
 
   ChainStats run(const Transition& transition, std::int64_t n_steps, float beta) override {
     StepParameters parameters = step_parameters(transition, seed_);
     parameters.beta = beta;
     const BaseView view = base_ ? base_->view() : BaseView{};
     const bool langevin = transition.kind == Transition::Kind::langevin;
-    return chains_.run(*network_, transition.kind, parameters, base_ && !langevin ? &view : nullptr, n_steps, scratch_);
+    return chains_.run(*network_, transition.kind, parameters, base_ && !langevin ? &view : nullptr, n_steps, scratch_,
+                       *pool_);
   }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
@@ -51,7 +51,7 @@ class CpuChainSet final : public ChainSet {
     }
     const int dim = network_->shape.dim;
     const std::size_t width = strip_width();
-    parallel_for(threads_, chains_.count(), [&](std::size_t s, int thread) {
+    pool_->run(chains_.count(), [&](std::size_t s, int thread) {
       const Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
       evaluate_strip(*network_, chains_.x(s), scratch.strip().buffers, scratch.energy(), nullptr);
       std::copy_n(scratch.energy(), chains_.valid(s), energy.data() + s * width);
@@ -74,7 +74,7 @@ class CpuChainSet final : public ChainSet {
 
  private:
   std::shared_ptr<const PackedNetwork> network_;
-  int threads_;
+  std::shared_ptr<ThreadPool> pool_;
   std::uint64_t seed_;
   ChainStrips chains_;
   std::optional<PackedBase> base_;
@@ -83,8 +83,8 @@ class CpuChainSet final : public ChainSet {
 
 class CpuEnergyFunction final : public EnergyFunction {
  public:
-  CpuEnergyFunction(const Mlp& model, int threads)
-      : network_(std::make_shared<PackedNetwork>(model.shape(), model.parameters())), threads_(threads) {}
+  CpuEnergyFunction(const Mlp& model, std::shared_ptr<ThreadPool> pool)
+      : network_(std::make_shared<PackedNetwork>(model.shape(), model.parameters())), pool_(std::move(pool)) {}
 
   std::string path() const override { return fmt::format("strips of {} chains", strip_width()); }
 
@@ -115,7 +115,7 @@ class CpuEnergyFunction final : public EnergyFunction {
     constexpr std::size_t kChunk = 4096;
     const auto dim = static_cast<std::size_t>(network_->shape.dim);
     const std::size_t n = weights.size();
-    BatchGradient batch(network_->shape, std::min(n, kChunk), threads_);
+    BatchGradient batch(network_->shape, std::min(n, kChunk), *pool_);
     for (std::size_t first = 0; first < n; first += kChunk) {
       const std::size_t count = std::min(kChunk, n - first);
       batch.resize(count);
@@ -132,7 +132,7 @@ class CpuEnergyFunction final : public EnergyFunction {
 
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
                                    std::optional<GaussianBase> base) const override {
-    return std::make_unique<CpuChainSet>(network_, threads_, seed, ids, steps, base);
+    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base);
   }
 
  private:
@@ -142,10 +142,8 @@ class CpuEnergyFunction final : public EnergyFunction {
     const std::size_t width = strip_width();
     const int dim = network_->shape.dim;
     const std::size_t strips = (n + width - 1) / width;
-    const auto scratch = make_scratch(
-        static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(threads_), std::max<std::size_t>(strips, 1))),
-        network_->shape);
-    parallel_for(static_cast<int>(scratch.size()), strips, [&](std::size_t s, int thread) {
+    const auto scratch = make_scratch(pool_->threads(), network_->shape);
+    pool_->run(strips, [&](std::size_t s, int thread) {
       const Scratch& mine = scratch[static_cast<std::size_t>(thread)];
       const std::size_t first = s * width, count = std::min(width, n - first);
       load_strip(x.data() + first * static_cast<std::size_t>(dim), count, dim, mine.points());
@@ -154,25 +152,26 @@ class CpuEnergyFunction final : public EnergyFunction {
   }
 
   std::shared_ptr<const PackedNetwork> network_;
-  int threads_;
+  std::shared_ptr<ThreadPool> pool_;
 };
 
 class CpuEngine final : public Engine {
  public:
-  explicit CpuEngine(int threads) : threads_(threads) {}
+  explicit CpuEngine(int threads) : pool_(std::make_shared<ThreadPool>(threads)) {}
   std::string description() const override {
-    return fmt::format("cpu {}, {} thread{}", instruction_set(), threads_, threads_ == 1 ? "" : "s");
+    const int threads = pool_->threads();
+    return fmt::format("cpu {}, {} thread{}", instruction_set(), threads, threads == 1 ? "" : "s");
   }
   std::unique_ptr<EnergyFunction> load(const Mlp& model) const override {
-    return std::make_unique<CpuEnergyFunction>(model, threads_);
+    return std::make_unique<CpuEnergyFunction>(model, pool_);
   }
   std::unique_ptr<TrainingSession> train(TrainingPlan plan, TrainingState start, std::span<const float> data,
                                          std::span<const int> labels) const override {
-    return make_training_session(std::move(plan), std::move(start), data, labels, threads_);
+    return make_training_session(std::move(plan), std::move(start), data, labels, pool_);
   }
 
  private:
-  int threads_;
+  std::shared_ptr<ThreadPool> pool_;
 };
 
 }  // namespace

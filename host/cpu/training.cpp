@@ -5,7 +5,6 @@
 
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
-#include "host/cpu/parallel.hpp"
 #include "kernels/adam.hpp"
 #include "kernels/learning_rate.hpp"
 #include "kernels/permutation.hpp"
@@ -20,20 +19,20 @@ namespace {
 class CpuTrainingSession final : public TrainingSession {
  public:
   CpuTrainingSession(TrainingPlan plan, TrainingState start, std::span<const float> data, std::span<const int> labels,
-                     int threads)
+                     std::shared_ptr<ThreadPool> pool)
       : plan_(std::move(plan)),
         state_(std::move(start)),
         data_(data.begin(), data.end()),
         labels_(labels.begin(), labels.end()),
-        threads_(threads),
+        pool_(std::move(pool)),
         width_(strip_width()),
         dim_(static_cast<std::size_t>(plan_.shape.dim)),
         batch_size_(static_cast<std::size_t>(plan_.batch_size)),
         network_(plan_.shape, state_.parameters),
-        scratch_(make_scratch(threads, plan_.shape)),
+        scratch_(make_scratch(pool_->threads(), plan_.shape)),
         chains_(plan_.shape.dim, batch_size_),
         // Data first, then samples; a partly filled strip is padded, so that the samples begin a strip of their own.
-        batch_(plan_.shape, 2 * chains_.count() * width_, threads),
+        batch_(plan_.shape, 2 * chains_.count() * width_, *pool_),
         gradient_(state_.parameters.size()),
         strip_stats_(chains_.count()) {
     const float mean = 1.0f / static_cast<float>(plan_.batch_size);
@@ -66,7 +65,7 @@ class CpuTrainingSession final : public TrainingSession {
     stats.iteration = state_.iteration;
     stats.step_size = static_cast<double>(state_.step_size);
     open_iteration();
-    parallel_for(threads_, chains_.count(), [&](std::size_t s, int thread) {
+    pool_->run(chains_.count(), [&](std::size_t s, int thread) {
       gather_data(s);
       gather_chains(s, scratch_[static_cast<std::size_t>(thread)].points());
       strip_stats_[s] += run_strip(network_, plan_.transition.kind, steps_, nullptr, plan_.n_steps, chains_.strip(s),
@@ -217,7 +216,7 @@ class CpuTrainingSession final : public TrainingSession {
     const float scale = limit > 0 && norm > limit ? static_cast<float>(limit / norm) : 1.0f;
 
     const MlpShape& shape = plan_.shape;
-    parallel_for(threads_, static_cast<std::size_t>(shape.layers()), [&](std::size_t l, int) {
+    pool_->run(static_cast<std::size_t>(shape.layers()), [&](std::size_t l, int) {
       const int layer = static_cast<int>(l);
       const std::size_t weights = shape.weight_offset(layer), biases = shape.bias_offset(layer);
       update_range(step, scale, true, weights, biases);
@@ -247,7 +246,7 @@ class CpuTrainingSession final : public TrainingSession {
   TrainingState state_;
   std::vector<float> data_;  // [n, D], model space
   std::vector<int> labels_;
-  int threads_;
+  std::shared_ptr<ThreadPool> pool_;
   std::size_t width_, dim_, batch_size_;
   PackedNetwork network_;
   std::vector<Scratch> scratch_;
@@ -267,8 +266,8 @@ class CpuTrainingSession final : public TrainingSession {
 
 std::unique_ptr<TrainingSession> make_training_session(TrainingPlan plan, TrainingState start,
                                                        std::span<const float> data, std::span<const int> labels,
-                                                       int threads) {
-  return std::make_unique<CpuTrainingSession>(std::move(plan), std::move(start), data, labels, threads);
+                                                       std::shared_ptr<ThreadPool> pool) {
+  return std::make_unique<CpuTrainingSession>(std::move(plan), std::move(start), data, labels, std::move(pool));
 }
 
 }  // namespace ebm::cpu

@@ -2,12 +2,13 @@
 
 #include <memory>
 
+#include "host/cpu/thread_pool.hpp"
 #include "host/engine.hpp"
 
 namespace ebm::cpu {
 
 std::unique_ptr<TrainingSession> make_training_session(TrainingPlan plan, TrainingState start,
                                                        std::span<const float> data, std::span<const int> labels,
-                                                       int threads);
+                                                       std::shared_ptr<ThreadPool> pool);
 
 }  // namespace ebm::cpu

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ebmcuda/baselines.hpp"
+#include "ebmcuda/dataset.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/diagnostics.hpp"

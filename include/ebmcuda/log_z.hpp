@@ -16,7 +16,9 @@
 namespace ebm {
 
 struct QuadratureOptions {
-  int points = 0;                  // grid points per dimension; 0: 4096 in one dimension, 608 in two
+  // Grid points per dimension, rounded up to an odd number. 0: 4097 in one dimension and 609 in two, doubled up to
+  // twice while the error is above 1e-4.
+  int points = 0;
   std::optional<Box> box;          // data units; unset: chosen from data and confinement
   double border_tolerance = 1e-3;  // refused when more than this share of the mass lies in the outermost 1 % of the box
 };
@@ -29,9 +31,10 @@ struct QuadratureResult {
   int points = 0;          // per dimension
 };
 
-// Trapezoid rule for D <= 2. The box starts at 3 standard deviations around `data` (or the model's standardisation) and
-// grows until the border is empty. Throws ConfigError for D > 2, and Error when the mass at the border stays above the
-// tolerance (an energy that is not integrable, for instance confinement 0).
+// Trapezoid rule for D <= 2. The box is chosen by the mass on coarse grids: from at least 6 standard deviations around
+// `data` (or the model's standardisation), wider where the confinement is weak, it grows until its border is empty and
+// is then fitted to the mass and the data. Throws ConfigError for D > 2, and Error when the mass at the border stays
+// above the tolerance (an energy that is not integrable, for instance confinement 0).
 QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& options = {}, MatrixView data = {},
                                   const Device& device = Device::automatic());
 
@@ -72,7 +75,7 @@ AisResult ais_log_z(const Mlp& model, const AisOptions& options = {}, MatrixView
 
 struct LogLikelihood {
   double mean = 0;            // nats per point, data units
-  double standard_error = 0;  // of the mean over the points, log_z taken as given
+  double standard_error = 0;  // of the mean over the points, log_z taken as given; NaN for one point
 };
 LogLikelihood log_likelihood(const Mlp& model, MatrixView x, double log_z, const Device& device = Device::automatic());
 

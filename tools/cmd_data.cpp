@@ -1,0 +1,173 @@
+// ebm data NAME|FILE: exact draws of a density in the plane, or a file's columns, shuffled and split.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include "ebmcuda/dataset.hpp"
+#include "ebmcuda/densities.hpp"
+#include "ebmcuda/error.hpp"
+#include "ebmcuda/files.hpp"
+#include "tools/command.hpp"
+#include "tools/console.hpp"
+#include "tools/inputs.hpp"
+#include "tools/options.hpp"
+#include "tools/outputs.hpp"
+
+namespace ebm::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct MakeDataOptions {
+  CommonOptions common;
+  DataOptions source;  // its path is NAME or FILE
+  std::optional<std::int64_t> n;
+  std::uint64_t first = 0;
+  std::optional<fs::path> out, labels_out, held_out, held_out_labels;
+  double held_out_share = 0.2;
+  bool shuffle = false;
+};
+
+std::string density_names() {
+  std::string names;
+  for (const Density2d density : all_densities_2d()) names += fmt::format(" {}", to_string(density));
+  return names;
+}
+
+std::optional<Density2d> density_named(const std::string& name) {
+  for (const Density2d density : all_densities_2d()) {
+    if (to_string(density) == name) return density;
+  }
+  return std::nullopt;
+}
+
+void refuse_for(const CLI::App& app, std::initializer_list<const char*> options, const std::string& why) {
+  for (const char* option : options) {
+    const auto* given = app.get_option(option);
+    if (given->count() > 0) throw ConfigError(option, given->results().front(), why);
+  }
+}
+
+Data draw_density(const CLI::App& app, const MakeDataOptions& options, Density2d density) {
+  refuse_for(app, {"--columns", "--labels", "--label-column", "--labels-out", "--held-out-labels"},
+             fmt::format("only for a file; {} is a density", to_string(density)));
+  if (!options.n) throw ConfigError("--n", "(not given)", "how many points to draw");
+  if (*options.n < 1) throw ConfigError("--n", fmt::format("{}", *options.n), "must be >= 1");
+  return {draw(density, *options.n, options.common.seed(), options.first), {}};
+}
+
+Data read_source(const CLI::App& app, const MakeDataOptions& options) {
+  refuse_for(app, {"--first"}, "only for a density");
+  const std::string name = options.source.path.string();
+  if (!fs::exists(options.source.path) && name.find_first_of("./") == std::string::npos) {
+    throw ConfigError("NAME", name, "must be a file or one of" + density_names());
+  }
+  Data data = options.source.read();
+  const bool labelled = !data.labels.empty();
+  if (!labelled) refuse_for(app, {"--labels-out", "--held-out-labels"}, "needs --labels or --label-column");
+  if (options.n) {
+    const auto rows = static_cast<std::int64_t>(data.x.rows());
+    if (*options.n < 1 || *options.n > rows) {
+      throw ConfigError("--n", fmt::format("{}", *options.n), fmt::format("{} has 1 .. {} rows", name, rows));
+    }
+  }
+  return data;
+}
+
+std::vector<int> pick(const std::vector<int>& labels, const std::vector<std::size_t>& order, std::size_t begin,
+                      std::size_t end) {
+  std::vector<int> chosen;
+  for (std::size_t i = begin; i < end; ++i) chosen.push_back(labels[order[i]]);
+  return chosen;
+}
+
+void run(const CLI::App& app, const MakeDataOptions& options) {
+  const Console console(options.common.quiet);
+  static_cast<void>(options.common.open());
+  Outputs outputs;
+  const auto density = density_named(options.source.path.string());
+  if (!density) outputs.protect(options.source.path);
+  if (options.out) outputs.claim("--out", *options.out, {".npy", ".csv"});
+  if (options.labels_out) outputs.claim("--labels-out", *options.labels_out, {".npy"});
+  if (options.held_out) outputs.claim("--held-out", *options.held_out, {".npy", ".csv"});
+  if (options.held_out_labels) {
+    if (!options.held_out)
+      throw ConfigError("--held-out-labels", options.held_out_labels->string(), "needs --held-out");
+    outputs.claim("--held-out-labels", *options.held_out_labels, {".npy"});
+  }
+  if (!options.held_out) refuse_for(app, {"--held-out-share"}, "needs --held-out");
+  if (!(options.held_out_share > 0 && options.held_out_share < 1)) {
+    throw ConfigError("--held-out-share", fmt::format("{}", options.held_out_share), "must be in (0, 1)");
+  }
+  const Data data = density ? draw_density(app, options, *density) : read_source(app, options);
+
+  // Rows are shuffled before they are cut: files are often sorted.
+  std::vector<std::size_t> order(data.x.rows());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  if (options.shuffle || options.held_out) order = shuffled_order(order.size(), options.common.seed());
+  if (options.n && !density) order.resize(static_cast<std::size_t>(*options.n));
+  std::size_t kept = order.size();
+  if (options.held_out) {
+    kept -= static_cast<std::size_t>(std::llround(options.held_out_share * static_cast<double>(kept)));
+    if (kept == 0 || kept == order.size()) {
+      throw ConfigError("--held-out-share", fmt::format("{}", options.held_out_share),
+                        fmt::format("leaves one part of {} rows empty", order.size()));
+    }
+  }
+
+  const Matrix x = select_rows(data.x, order, 0, kept);
+  if (options.held_out) {
+    const Matrix rest = select_rows(data.x, order, kept, order.size());
+    write_matrix(*options.held_out, rest);
+    console.info("wrote {}: {}", options.held_out->string(), shape_text(rest));
+  }
+  if (options.labels_out) write_labels(*options.labels_out, pick(data.labels, order, 0, kept));
+  if (options.held_out_labels) {
+    write_labels(*options.held_out_labels, pick(data.labels, order, kept, order.size()));
+  }
+  if (options.out) {
+    write_matrix(*options.out, x);
+    console.info("wrote {}: {}", options.out->string(), shape_text(x));
+  } else {
+    print_rows(x);
+  }
+  if (density) console.info("best attainable mean log-likelihood: {:.6f} nats", -entropy(*density));
+}
+
+}  // namespace
+
+Command add_data_command(CLI::App& ebm) {
+  CLI::App* app = ebm.add_subcommand("data", "Draw from a density in the plane; select, shuffle and split a file");
+  app->description(fmt::format(
+      "Examples:\n"
+      "  ebm data two_moons --n 8192 --out moons.npy\n"
+      "  ebm data two_moons --n 65536 --first 8192 --out fresh.npy     points that the first call did not draw\n"
+      "  ebm data rings --n 5                                          rows on standard output\n"
+      "  ebm data digits.csv --columns 0:64 --out train.npy --held-out test.npy --held-out-share 0.2\n"
+      "  ebm data digits.csv --label-column 64 --out x.npy --labels-out y.npy\n"
+      "\n"
+      "Draws N exact points of a density in the plane:{}\n"
+      "or takes columns of a .npy or .csv file, shuffled and split by the seed.\n",
+      density_names()));
+  const auto options = std::make_shared<MakeDataOptions>();
+  add_option(*app, "NAME", options->source.path, "", "a density's name, or a .npy or .csv file")->required();
+  add_option(*app, "--n", options->n, "N", "points to draw; of a file: rows to keep");
+  add_option(*app, "--first", options->first, "I", "number of the first point of a density (default 0)");
+  add_option(*app, "--out", options->out, "FILE", "where to, .npy or .csv (default: rows on standard output)");
+  DataOptions& source = options->source;
+  add_option(*app, "--columns", source.columns, "A:B",
+             "columns that are features, from 0, end excluded (default: all)");
+  add_option(*app, "--labels", source.labels, "FILE", "whole-numbered labels, one a row: .npy or .csv");
+  add_option(*app, "--label-column", source.label_column, "K", "column of the file that holds the labels");
+  add_option(*app, "--labels-out", options->labels_out, "FILE", "where the labels go, .npy");
+  add_option(*app, "--held-out", options->held_out, "FILE", "shuffle, and put a share of the rows here");
+  add_option(*app, "--held-out-share", options->held_out_share, "F", "that share, in (0, 1) (default 0.2)");
+  add_option(*app, "--held-out-labels", options->held_out_labels, "FILE", "where its labels go, .npy");
+  app->add_flag("--shuffle", options->shuffle, "shuffle the rows by the seed");
+  options->common.add(*app);
+  return {app, [app, options] { run(*app, *options); }};
+}
+
+}  // namespace ebm::tools

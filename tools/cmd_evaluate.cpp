@@ -1,0 +1,257 @@
+// ebm evaluate M DATA: the log-likelihood in nats, and how far to trust it.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "ebmcuda/baselines.hpp"
+#include "ebmcuda/dataset.hpp"
+#include "ebmcuda/densities.hpp"
+#include "ebmcuda/error.hpp"
+#include "ebmcuda/log_z.hpp"
+#include "tools/command.hpp"
+#include "tools/console.hpp"
+#include "tools/errors.hpp"
+#include "tools/inputs.hpp"
+#include "tools/model_options.hpp"
+#include "tools/options.hpp"
+
+namespace ebm::tools {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+enum class Method { quadrature, ais };
+
+struct EvaluateOptions {
+  CommonOptions common;
+  ModelOptions model;
+  DataOptions data;
+  std::optional<std::filesystem::path> train;
+  std::optional<Method> method;  // unset: auto
+  std::optional<int> quadrature_points;
+  AisOptions ais;
+  float dequantize = 0;
+  std::optional<Density2d> density;
+  bool baselines = true;
+};
+
+std::optional<Method> parse_method(std::string_view text, std::string_view option) {
+  if (text == "auto") return std::nullopt;
+  if (text == "quadrature") return Method::quadrature;
+  if (text == "ais") return Method::ais;
+  throw ConfigError(std::string(option), std::string(text), "must be one of auto quadrature ais");
+}
+
+// Adds log_z and what belongs to it. Returns why there is no value, or nothing.
+std::string add_quadrature(Json& json, std::optional<double>& log_z, const EvaluateOptions& options, const Mlp& model,
+                           MatrixView data, const Device& device) {
+  json["method"] = "quadrature";
+  QuadratureOptions quadrature;
+  if (options.quadrature_points) quadrature.points = *options.quadrature_points;
+  try {
+    const QuadratureResult result = quadrature_log_z(model, quadrature, data, device);
+    log_z = result.log_z;
+    json["log_z"] = result.log_z;
+    json["log_z_stderr"] = result.error;  // the discretisation error: nothing here is random
+    json["border_mass"] = result.border_mass;
+    json["box"] = {{"lo", result.box.lo}, {"hi", result.box.hi}};
+    json["quadrature_points"] = result.points;
+    return {};
+  } catch (const ConfigError&) {
+    throw;
+  } catch (const DeviceError&) {
+    throw;
+  } catch (const OutOfMemory&) {
+    throw;
+  } catch (const Error& refusal) {
+    json["log_z"] = nullptr;
+    json["log_z_stderr"] = nullptr;
+    return refusal.what();
+  }
+}
+
+std::string add_ais(Json& json, std::optional<double>& log_z, const EvaluateOptions& options, const Mlp& model,
+                    MatrixView base_data, const Device& device, const Console& console) {
+  json["method"] = "ais";
+  AisOptions ais = options.ais;
+  ais.seed = options.common.seed();
+  ProgressBar forward(console, "annealing", ais.temperatures), reverse(console, "annealing back", ais.temperatures);
+  ais.progress = [&](const AisProgress& progress) {
+    if (progress.reverse) forward.finish();
+    (progress.reverse ? reverse : forward).update(progress.temperature);
+    return true;
+  };
+  const AisResult result = ais_log_z(model, ais, base_data, device);
+  forward.finish();
+  if (ais.reverse) reverse.finish();
+  log_z = result.log_z;
+  json["log_z"] = result.log_z ? Json(*result.log_z) : Json(nullptr);
+  json["log_z_stderr"] = result.stderr_forward;
+  json["log_z_lower_bound"] = result.log_z_forward;
+  json["log_z_upper_bound"] = result.log_z_reverse;  // NaN, printed null, without the reverse run
+  json["log_z_upper_bound_stderr"] = result.stderr_reverse;
+  json["effective_sample_size"] = result.ess;
+  json["ais_chains"] = ais.chains;
+  json["ais_temperatures"] = ais.temperatures;
+  json["acceptance"] = result.acceptance;
+  if (result.log_z) return {};
+  return fmt::format("effective sample size {:.3g} of {} chains is below {:.3g}: more --ais-temperatures help",
+                     result.ess, ais.chains, ais.min_ess * static_cast<double>(ais.chains));
+}
+
+// The number of components that does best on a fifth of the training data, out of 1, 2, 4, ...: doubling stops when the
+// likelihood falls.
+int choose_components(MatrixView x, std::uint64_t seed) {
+  const auto order = shuffled_order(x.rows, seed);
+  const std::size_t part = x.rows - x.rows / 5;
+  const Matrix fit = select_rows(x, order, 0, part), judge = select_rows(x, order, part, x.rows);
+  int best = 1;
+  double best_likelihood = -std::numeric_limits<double>::infinity();
+  for (int k = 1; k <= 64 && static_cast<std::size_t>(4 * k) <= fit.rows(); k *= 2) {
+    const double likelihood = GaussianMixture::fit(fit, k, seed).mean_log_likelihood(judge);
+    if (!(likelihood > best_likelihood)) break;
+    best = k;
+    best_likelihood = likelihood;
+  }
+  return best;
+}
+
+Json fit_baselines(const EvaluateOptions& options, MatrixView train, MatrixView data) {
+  if (train.rows < 10) return nullptr;
+  const int components = choose_components(train, options.common.seed());
+  const auto mixture = GaussianMixture::fit(train, components, options.common.seed());
+  return {{"gaussian", GaussianDensity::fit(train).mean_log_likelihood(data)},
+          {"gaussian_mixture", mixture.mean_log_likelihood(data)},
+          {"gaussian_mixture_components", components},
+          {"fitted_on", options.train ? options.train->string() : options.data.path.string()},
+          {"fitted_on_evaluated_data", !options.train.has_value()}};
+}
+
+// For data drawn from a known density: the truth's own likelihood of these points.
+Json compare_with_truth(Density2d density, MatrixView data, std::optional<double> model_likelihood) {
+  double sum = 0;
+  for (std::size_t i = 0; i < data.rows; ++i) {
+    sum += log_density(density, static_cast<double>(data.row(i)[0]), static_cast<double>(data.row(i)[1]));
+  }
+  const double truth = sum / static_cast<double>(data.rows);
+  return {{"name", to_string(density)},
+          {"mean_log_likelihood", truth},
+          {"best_attainable", -entropy(density)},
+          {"gap", model_likelihood ? Json(truth - *model_likelihood) : Json(nullptr)}};
+}
+
+// p(y | x) is the softmax of -E(x, y).
+Json classify(const Mlp& model, const Data& data, const Device& device) {
+  const auto classes = static_cast<std::size_t>(model.shape().outputs);
+  const std::size_t n = data.x.rows();
+  static_cast<void>(joint_energy(model, data.x, data.labels, device));  // rejects labels that the model hasn't got
+  std::vector<std::vector<float>> energies;
+  for (std::size_t y = 0; y < classes; ++y) {
+    energies.push_back(joint_energy(model, data.x, std::vector<int>(n, static_cast<int>(y)), device));
+  }
+  std::size_t right = 0;
+  double cross_entropy = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    std::size_t best = 0;
+    for (std::size_t y = 1; y < classes; ++y) {
+      if (energies[y][i] < energies[best][i]) best = y;
+    }
+    const auto lowest = static_cast<double>(energies[best][i]);
+    double sum = 0;
+    for (std::size_t y = 0; y < classes; ++y) sum += std::exp(lowest - static_cast<double>(energies[y][i]));
+    const auto label = static_cast<std::size_t>(data.labels[i]);
+    cross_entropy += static_cast<double>(energies[label][i]) - lowest + std::log(sum);
+    right += best == label ? 1 : 0;
+  }
+  return {{"accuracy", static_cast<double>(right) / static_cast<double>(n)},
+          {"cross_entropy", cross_entropy / static_cast<double>(n)}};
+}
+
+void run(const EvaluateOptions& options) {
+  const Console console(options.common.quiet);
+  const Device device = options.common.open();
+  const Mlp model = options.model.load();
+  Data data = options.data.read();
+  require_dimension(fmt::format("DATA ({})", options.data.path.string()), data.x, model);
+  if (!data.labels.empty() && model.shape().head != Head::logits) {
+    throw ConfigError("labels", "given", "the model has a scalar head; only a logits head has classes");
+  }
+  if (options.density && model.dim() != 2) {
+    throw ConfigError("--density", std::string(to_string(*options.density)),
+                      fmt::format("is a density in the plane; the model has D = {}", model.dim()));
+  }
+  const Method method = options.method.value_or(model.dim() <= 2 ? Method::quadrature : Method::ais);
+  if (method == Method::quadrature && model.dim() > 2) {
+    throw ConfigError("--method", "quadrature",
+                      fmt::format("serves D <= 2; the model has D = {}, use ais", model.dim()));
+  }
+  std::optional<Matrix> train;
+  if (options.train) {
+    train = options.data.read_features(*options.train, "--train");
+    require_dimension(fmt::format("--train ({})", options.train->string()), *train, model);
+  }
+  // The training split gets the noise of another seed: the two parts share no number.
+  const Matrix x = dequantized(data.x, options.dequantize, options.common.seed());
+  if (train) train = dequantized(*train, options.dequantize, options.common.seed() + 1);
+  const Matrix& fitted_on = train ? *train : x;
+
+  Json json{{"n", x.rows()}, {"dim", x.cols()}};
+  std::optional<double> log_z, likelihood;
+  const std::string refusal = method == Method::quadrature
+                                  ? add_quadrature(json, log_z, options, model, x, device)
+                                  : add_ais(json, log_z, options, model, fitted_on, device, console);
+  json["mean_log_likelihood"] = nullptr;
+  json["mean_log_likelihood_stderr"] = nullptr;
+  if (log_z) {
+    const LogLikelihood result = log_likelihood(model, x, *log_z, device);
+    likelihood = result.mean;
+    json["mean_log_likelihood"] = result.mean;
+    json["mean_log_likelihood_stderr"] = result.standard_error;  // over the points, log_z taken as given
+  }
+  if (options.density) json["density"] = compare_with_truth(*options.density, x, likelihood);
+  if (!data.labels.empty()) json["classification"] = classify(model, {x, data.labels}, device);
+  if (options.baselines) json["baselines"] = fit_baselines(options, fitted_on, x);
+  if (!refusal.empty()) json["refused"] = refusal;
+  fmt::print("{}\n", json.dump(2));
+  flush_stdout();
+  if (!refusal.empty()) throw Failure("no log-likelihood: " + refusal);
+}
+
+}  // namespace
+
+Command add_evaluate_command(CLI::App& ebm) {
+  CLI::App* app = ebm.add_subcommand("evaluate", "Log-likelihood in nats, with its error, beside baselines");
+  app->description(
+      "Examples:\n"
+      "  ebm evaluate moons.safetensors fresh.npy --density two_moons\n"
+      "  ebm evaluate digits.safetensors test.npy --train train.npy --dequantize 1\n"
+      "  ebm evaluate digits.safetensors test.npy --ais-temperatures 10000 --ais-chains 2048\n"
+      "  ebm evaluate m.safetensors test.npy --quiet | jq .mean_log_likelihood\n"
+      "\n"
+      "Prints JSON: log Z and its error, the mean log-likelihood of DATA (nats, data units), and that of a Gaussian "
+      "and\n"
+      "a Gaussian mixture. Where log Z can't be trusted no value is given and the exit status is 1 "
+      "(docs/evaluation.md).\n");
+  const auto options = std::make_shared<EvaluateOptions>();
+  options->model.add(*app);
+  options->data.add(*app, true);
+  add_option(*app, "--train", options->train, "FILE",
+             "training split: baselines and the annealing's start are fitted on it");
+  add_option(*app, "--dequantize", options->dequantize, "W", "add uniform noise in [0, W), as in training (default 0)");
+  add_choice(*app, "--method", options->method, parse_method, "NAME",
+             "auto, quadrature (D <= 2) or ais (default auto: quadrature where it serves)");
+  add_option(*app, "--quadrature-points", options->quadrature_points, "N", "grid points per dimension");
+  add_option(*app, "--ais-temperatures", options->ais.temperatures, "N", "between base and model (default 1000)");
+  add_option(*app, "--ais-chains", options->ais.chains, "N", "annealed chains (default 1024)");
+  add_choice(
+      *app, "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); }, "NAME",
+      "DATA was drawn from this density of ebm data: adds the gap to the truth");
+  app->add_flag("--baselines,!--no-baselines", options->baselines, "fit and report baselines (default on)");
+  options->common.add(*app);
+  return {app, [options] { run(*options); }};
+}
+
+}  // namespace ebm::tools

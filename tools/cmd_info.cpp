@@ -1,0 +1,121 @@
+// ebm info [M]: devices and build, or what a model file holds.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "ebmcuda/device.hpp"
+#include "ebmcuda/mlp.hpp"
+#include "ebmcuda/sampler.hpp"
+#include "tools/command.hpp"
+#include "tools/inputs.hpp"
+#include "tools/model_options.hpp"
+#include "tools/options.hpp"
+
+namespace ebm::tools {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct InfoOptions {
+  CommonOptions common;
+  ModelOptions model;
+  bool json = false;
+};
+
+Json describe_build() {
+  Json devices = Json::array();
+  for (const DeviceDescription& device : available_devices()) {
+    devices.push_back({{"name", device.name}, {"detail", device.detail}});
+  }
+  return {{"build", build_description()}, {"devices", devices}};
+}
+
+// Which path of the chosen engine would run this network: an engine says so after no steps at all.
+std::string engine_of(const Mlp& model, const Device& device) {
+  SampleOptions nothing;
+  nothing.n_chains = 1;
+  nothing.n_steps = 0;
+  return sample(model, Mala{}, nothing, device).engine;
+}
+
+Json describe_model(const Mlp& model, const Device& device) {
+  const MlpShape& shape = model.shape();
+  std::string layers = fmt::format("{}", shape.dim);
+  for (const int width : shape.hidden) layers += fmt::format("-{}", width);
+  layers += fmt::format("-{}", shape.outputs);
+  Json json{{"shape", layers},
+            {"dim", shape.dim},
+            {"hidden", shape.hidden},
+            {"activation", to_string(shape.activation)},
+            {"head", to_string(shape.head)},
+            {"outputs", shape.outputs},
+            {"confinement", shape.confinement},
+            {"parameters", shape.parameter_count()}};
+  if (const auto& standardization = model.standardization()) {
+    json["mean"] = standardization->mean;
+    json["std"] = standardization->std;
+  } else {
+    json["mean"] = nullptr;
+    json["std"] = nullptr;
+  }
+  json["notes"] = model.notes();
+  json["engine"] = engine_of(model, device);
+  return json;
+}
+
+// "key  value" lines; long lists are cut, --json has them whole.
+void print_text(const Json& json, const std::string& prefix = "") {
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_object()) {
+      print_text(value, key + ".");
+      continue;
+    }
+    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    constexpr std::size_t kLongest = 100;
+    if (value.is_array() && text.size() > kLongest)
+      text = text.substr(0, kLongest) + fmt::format("... ({})", value.size());
+    fmt::print("{:<14} {}\n", prefix + key, text);
+  }
+}
+
+void print_build(const Json& json) {
+  for (const auto& line : json["build"]) fmt::print("{}\n", line.get<std::string>());
+  for (const auto& device : json["devices"]) {
+    fmt::print("device {}: {}\n", device["name"].get<std::string>(), device["detail"].get<std::string>());
+  }
+}
+
+void run(const InfoOptions& options) {
+  const Device device = options.common.open();
+  if (options.model.path.empty()) {
+    const Json json = describe_build();
+    options.json ? fmt::print("{}\n", json.dump(2)) : print_build(json);
+  } else {
+    const Json json = describe_model(options.model.load(), device);
+    options.json ? fmt::print("{}\n", json.dump(2)) : print_text(json);
+  }
+  flush_stdout();
+}
+
+}  // namespace
+
+Command add_info_command(CLI::App& ebm) {
+  CLI::App* app = ebm.add_subcommand("info", "Devices and build, or what a model file holds");
+  app->description(
+      "Examples:\n"
+      "  ebm info\n"
+      "  ebm info moons.safetensors\n"
+      "  ebm info moons.safetensors --json\n"
+      "\n"
+      "Says which devices this build can use, or what a model file holds and which engine would run it.\n");
+  const auto options = std::make_shared<InfoOptions>();
+  options->model.add(*app, false);
+  app->add_flag("--json", options->json, "one JSON object instead of text");
+  options->common.add(*app);
+  return {app, [options] { run(*options); }};
+}
+
+}  // namespace ebm::tools

@@ -1,0 +1,174 @@
+// ebm sample M: runs chains on a model's energy.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "ebmcuda/diagnostics.hpp"
+#include "ebmcuda/error.hpp"
+#include "ebmcuda/files.hpp"
+#include "tools/command.hpp"
+#include "tools/console.hpp"
+#include "tools/inputs.hpp"
+#include "tools/model_options.hpp"
+#include "tools/options.hpp"
+#include "tools/outputs.hpp"
+#include "tools/sampler_options.hpp"
+
+namespace ebm::tools {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+struct SampleCommandOptions {
+  CommonOptions common;
+  ModelOptions model;
+  SamplerOptions sampler;
+  std::optional<std::int64_t> chains;
+  std::int64_t steps = 1000;
+  std::string init = "uniform";
+  std::uint64_t first_chain = 0, first_step = 0;
+  std::optional<std::int64_t> thin;
+  std::optional<fs::path> out, trajectory, energy;
+};
+
+// Kept steps one after another, [kept * n_chains, D].
+Matrix stacked(const std::vector<Matrix>& trajectory) {
+  Matrix all(trajectory.size() * trajectory.front().rows(), trajectory.front().cols());
+  float* to = all.data();
+  for (const Matrix& step : trajectory) to = std::ranges::copy(step.values(), to).out;
+  return all;
+}
+
+Json summary(const SampleResult& result, const Sampler& sampler, const SampleCommandOptions& options) {
+  const auto* langevin = std::get_if<LangevinDynamics>(&sampler);
+  const auto* mala = std::get_if<Mala>(&sampler);
+  Json json{{"n_chains", result.x.rows()}, {"dim", result.x.cols()}, {"n_steps", result.n_steps}};
+  json["sampler"] = to_string(kind_of(sampler));
+  json["step_size"] = langevin != nullptr ? langevin->step_size : mala->step_size;
+  if (langevin != nullptr) json["noise_scale"] = langevin->effective_noise_scale();
+  json["temperature"] = langevin != nullptr ? langevin->temperature() : 1.0;
+  if (mala != nullptr) {
+    json["acceptance"] = result.stats.acceptance();
+    json["jump_prob"] = mala->jump_prob;
+    json["jumps_proposed"] = result.stats.jumps_proposed;
+    json["jumps_accepted"] = result.stats.jumps_accepted;
+  }
+  json["restarts"] = result.stats.restarts;
+  json["seed"] = options.common.seed();
+  json["first_chain"] = options.first_chain;
+  json["first_step"] = options.first_step;
+  json["seconds"] = result.seconds;
+  json["chain_steps_per_second"] = result.seconds > 0 ? static_cast<double>(result.stats.steps) / result.seconds : 0.0;
+  json["engine"] = result.engine;
+  if (result.trajectory.size() >= 4) {
+    json["kept_steps"] = result.trajectory.size();
+    json["effective_sample_size"] = effective_sample_size(result.trajectory);
+    json["split_rhat"] = split_rhat(result.trajectory);
+  }
+  return json;
+}
+
+void run(const CLI::App& app, const SampleCommandOptions& options) {
+  const Console console(options.common.quiet);
+  const Device device = options.common.open();
+  Outputs outputs;
+  outputs.protect(options.model.path);
+  if (options.out) outputs.claim("--out", *options.out, {".npy", ".csv"});
+  if (options.trajectory) outputs.claim("--trajectory", *options.trajectory, {".npy", ".csv"});
+  if (options.energy) outputs.claim("--energy", *options.energy, {".npy", ".csv"});
+
+  const Mlp model = options.model.load();
+  const Sampler sampler = sampler_for(model, options.sampler);
+  SampleOptions request;
+  request.n_steps = options.steps;
+  request.seed = options.common.seed();
+  request.first_chain = options.first_chain;
+  request.first_step = options.first_step;
+  request.n_chains = options.chains.value_or(request.n_chains);
+  if (options.init != "uniform") {
+    Matrix start = read_matrix(options.init);
+    const std::string name = fmt::format("--init ({})", options.init);
+    require_dimension(name, start, model);
+    require_finite(name, start);
+    if (options.chains && *options.chains != static_cast<std::int64_t>(start.rows())) {
+      throw ConfigError("--chains", fmt::format("{}", *options.chains),
+                        fmt::format("--init holds {} chains; leave one of the two out", start.rows()));
+    }
+    request.init = std::move(start);
+  }
+  if (options.thin && *options.thin < 1) throw ConfigError("--thin", fmt::format("{}", *options.thin), "must be >= 1");
+  if (options.thin || options.trajectory) {
+    request.thin = options.thin.value_or(std::max<std::int64_t>(options.steps / 100, 1));
+    if (options.steps / request.thin < 4) {
+      throw ConfigError(app.get_option("--thin")->count() > 0 ? "--thin" : "--langevin-steps",
+                        fmt::format("{}", options.thin ? request.thin : options.steps),
+                        fmt::format("{} steps keep {}; the diagnostics need at least 4", options.steps,
+                                    options.steps / request.thin));
+    }
+  }
+  ProgressBar bar(console, "sample", options.steps);
+  request.progress = [&](const SampleProgress& progress) {
+    bar.update(progress.step);
+    return true;
+  };
+  warn_if_unconfined(console, model, sampler);
+  console.info("{}", describe(sampler));
+  const SampleResult result = sample(model, sampler, request, device);
+  bar.finish();
+  if (result.stats.restarts > 0) {
+    console.warn("{} restarts: chains left the finite numbers; a smaller --step-size or --grad-clip helps",
+                 result.stats.restarts);
+  }
+
+  const Json json = summary(result, sampler, options);
+  if (options.trajectory) write_matrix(*options.trajectory, stacked(result.trajectory));
+  if (options.energy) write_vector(*options.energy, result.energy);
+  if (options.out) {
+    write_matrix(*options.out, result.x);
+    fmt::print("{}\n", json.dump(2));
+    flush_stdout();
+  } else {
+    print_rows(result.x);
+    console.info("{}", json.dump(2));
+  }
+}
+
+}  // namespace
+
+Command add_sample_command(CLI::App& ebm) {
+  CLI::App* app = ebm.add_subcommand("sample", "Run chains on a model's energy");
+  app->description(
+      "Examples:\n"
+      "  ebm sample moons.safetensors --chains 1000 --out samples.npy\n"
+      "  ebm sample moons.safetensors --chains 64 --langevin-steps 2000 --trajectory path.npy --thin 20 --out end.npy\n"
+      "  ebm sample moons.safetensors --init end.npy --first-step 2000 --out later.npy     the same chains, further "
+      "on\n"
+      "  ebm sample jem.safetensors --sampler langevin --step-size 1 --noise-scale 0.01 --out images.npy\n"
+      "\n"
+      "Runs independent Markov chains on E and writes their last positions (data units). A model that ebm trained\n"
+      "carries its sampler and step size; the options below override them. A JSON summary goes to standard output.\n");
+  const auto options = std::make_shared<SampleCommandOptions>();
+  options->model.add(*app);
+  add_option(*app, "--out", options->out, "FILE", "last positions, .npy or .csv (default: rows on standard output)");
+  add_option(*app, "--chains", options->chains, "N", "chains (default 1024, or as many as --init holds)");
+  add_option(*app, "--langevin-steps", options->steps, "K", "steps of each chain (default 1000)");
+  add_option(*app, "--init", options->init, "FILE",
+             "uniform, or a file with the start of every chain (default uniform)");
+  add_option(*app, "--first-chain", options->first_chain, "I", "id of the first chain (default 0)");
+  add_option(*app, "--first-step", options->first_step, "T",
+             "number of the first step: goes on with a run (default 0)");
+  add_option(*app, "--trajectory", options->trajectory, "FILE",
+             "positions after every --thin steps, kept steps stacked: row t * chains + i");
+  add_option(*app, "--thin", options->thin, "N",
+             "keep every N-th step and report effective sample size and split R-hat (default steps / 100)");
+  add_option(*app, "--energy", options->energy, "FILE", "energies of the last positions");
+  options->sampler.add(*app);
+  options->common.add(*app, true);
+  return {app, [app, options] { run(*app, *options); }};
+}
+
+}  // namespace ebm::tools

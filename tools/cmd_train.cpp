@@ -1,0 +1,262 @@
+// ebm train DATA: maximum likelihood by contrastive divergence.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <optional>
+
+#include "ebmcuda/error.hpp"
+#include "tools/command.hpp"
+#include "tools/console.hpp"
+#include "tools/errors.hpp"
+#include "tools/inputs.hpp"
+#include "tools/options.hpp"
+#include "tools/outputs.hpp"
+#include "tools/train_log.hpp"
+#include "tools/train_options.hpp"
+
+namespace ebm::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainCommandOptions {
+  CommonOptions common;
+  DataOptions data;
+  TrainSettings settings;
+  fs::path out;
+  std::optional<fs::path> log, checkpoint, config;
+  std::optional<std::int64_t> checkpoint_every, stop_at;
+  bool resume = false;
+};
+
+// SIGINT or SIGTERM: training stops between two iterations. The handler is for one signal only, so a second Ctrl-C ends
+// the program at once.
+volatile std::sig_atomic_t stop_signal = 0;
+
+class CatchSignals {
+ public:
+  CatchSignals() {
+    struct sigaction action {};
+    action.sa_handler = [](int signal) { stop_signal = signal; };
+    action.sa_flags = SA_RESETHAND | SA_RESTART;
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+  }
+};
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+void check(const CLI::App& app, const TrainCommandOptions& options) {
+  require_given(app, "--out", "where the model goes (.safetensors)");
+  if (options.resume && !options.checkpoint) throw ConfigError("--resume", "given", "needs --checkpoint FILE");
+  if (options.checkpoint_every) {
+    if (!options.checkpoint) {
+      throw ConfigError("--checkpoint-every", fmt::format("{}", *options.checkpoint_every), "needs --checkpoint FILE");
+    }
+    if (*options.checkpoint_every < 1) {
+      throw ConfigError("--checkpoint-every", fmt::format("{}", *options.checkpoint_every), "must be >= 1");
+    }
+  }
+  if (options.stop_at) {
+    if (!options.checkpoint) {
+      throw ConfigError("--stop-at", fmt::format("{}", *options.stop_at), "needs --checkpoint FILE");
+    }
+    if (*options.stop_at < 1) throw ConfigError("--stop-at", fmt::format("{}", *options.stop_at), "must be >= 1");
+  }
+}
+
+void claim_outputs(const TrainCommandOptions& options) {
+  Outputs outputs;
+  outputs.protect(options.data.path);
+  if (options.data.labels) outputs.protect(*options.data.labels);
+  if (options.config) outputs.protect(*options.config);
+  outputs.claim("--out", options.out);
+  if (options.log) outputs.claim("--log", *options.log);
+  if (options.checkpoint) outputs.claim("--checkpoint", *options.checkpoint);
+}
+
+Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const Device& device) {
+  if (options.resume) {
+    Trainer trainer = Trainer::resume(*options.checkpoint, data.x, device, data.labels);
+    require_no_contradiction(options.settings, options.common.seed_given, data, trainer.options(), trainer.raw_model());
+    return trainer;
+  }
+  const int dim = static_cast<int>(data.x.cols());
+  const TrainerOptions trainer_options =
+      options.settings.apply(TrainerOptions::defaults(dim), options.common.seed_given);
+  // Options first: their messages are about what was typed, the model's follow from it.
+  trainer_options.validate(dim, data.x.rows());
+  return Trainer(options.settings.initial_model(data, trainer_options.seed), data.x, trainer_options, device,
+                 data.labels);
+}
+
+// What the whole run, or the part of it done here, came to.
+struct Totals {
+  ChainStats stats;
+  TrainProgress last;
+  bool reported = false;
+};
+
+class Run {
+ public:
+  Run(const TrainCommandOptions& options, const Console& console, const Data& data, Trainer trainer)
+      : options_(options),
+        console_(console),
+        trainer_(std::move(trainer)),
+        labelled_(!data.labels.empty()),
+        bar_(console, "train", trainer_.options().iterations),
+        chain_steps_per_iteration_(
+            static_cast<double>(trainer_.options().batch_size * trainer_.options().objective.n_steps)) {}
+
+  void go() {
+    if (options_.log) {
+      log_.emplace(*options_.log, options_.resume ? std::optional(trainer_.iteration()) : std::nullopt);
+      seconds_before_ = log_->seconds_before();
+    }
+    const CatchSignals catch_signals;
+    const std::int64_t end =
+        std::min(options_.stop_at.value_or(trainer_.options().iterations), trainer_.options().iterations);
+    start_ = report_time_ = now();
+    report_iteration_ = trainer_.iteration();
+    bar_.update(trainer_.iteration());
+    std::int64_t slice = 1;  // grows until a call takes about a fifth of a second, so that Ctrl-C and the bar are quick
+    while (trainer_.iteration() < end && stop_signal == 0) {
+      std::int64_t n = std::min(slice, end - trainer_.iteration());
+      if (options_.checkpoint_every) n = std::min(n, until_checkpoint());
+      const double before = now();
+      trainer_.fit([this](const TrainProgress& progress) { return report(progress), true; }, n);
+      const double took = now() - before;
+      slice = took < 0.1 ? slice * 2 : (took > 0.3 ? std::max<std::int64_t>(slice / 2, 1) : slice);
+      bar_.update(trainer_.iteration(), note_);
+      if (options_.checkpoint_every && until_checkpoint() == *options_.checkpoint_every) save_checkpoint();
+    }
+    bar_.finish();
+    finish();
+  }
+
+ private:
+  std::int64_t until_checkpoint() const {
+    return *options_.checkpoint_every - trainer_.iteration() % *options_.checkpoint_every;
+  }
+
+  void save_checkpoint() { trainer_.save_checkpoint(*options_.checkpoint); }
+
+  void report(TrainProgress progress) {
+    // Times of the whole run, not of the slice that fit() saw.
+    const double time = now();
+    const auto iterations = static_cast<double>(progress.iteration - report_iteration_);
+    progress.seconds = seconds_before_ + time - start_;
+    progress.chain_steps_per_second = iterations * chain_steps_per_iteration_ / std::max(time - report_time_, 1e-9);
+    report_iteration_ = progress.iteration;
+    report_time_ = time;
+    if (log_) log_->write(progress, labelled_);
+    totals_.stats += progress.stats;
+    totals_.last = progress;
+    totals_.reported = true;
+    note_ = fmt::format("gap {:+.3g}", progress.energy_gap());
+    if (progress.stats.proposed > 0) note_ += fmt::format("  acceptance {:.2f}", progress.stats.acceptance());
+    note_ += fmt::format("  {}step/s", si_text(progress.chain_steps_per_second) + " ");
+  }
+
+  void finish() {
+    const std::int64_t iteration = trainer_.iteration();
+    if (options_.checkpoint) save_checkpoint();
+    if (stop_signal != 0 && iteration < trainer_.options().iterations) {
+      throw Failure(
+          options_.checkpoint
+              ? fmt::format("stopped by a signal at iteration {}; go on with --resume (checkpoint in {})", iteration,
+                            options_.checkpoint->string())
+              : fmt::format("stopped by a signal at iteration {}; nothing was saved (--checkpoint FILE would)",
+                            iteration));
+    }
+    if (iteration < trainer_.options().iterations) {
+      console_.info("stopped at iteration {} of {}; go on with --resume (checkpoint in {})", iteration,
+                    trainer_.options().iterations, options_.checkpoint->string());
+      return;
+    }
+    trainer_.model().save(options_.out);
+    summarize();
+  }
+
+  void summarize() const {
+    const double seconds = now() - start_;
+    console_.info("{} iterations in {}", trainer_.iteration(), duration_text(seconds_before_ + seconds));
+    if (totals_.reported) {
+      const ChainStats& stats = totals_.stats;
+      console_.info(
+          "chain steps {} ({} per second), restarts {}, reinitialised {}", si_text(static_cast<double>(stats.steps)),
+          si_text(static_cast<double>(stats.steps) / std::max(seconds, 1e-9)), stats.restarts, stats.reinitialized);
+      if (stats.proposed > 0)
+        console_.info("acceptance {:.3f}, step size {:.4g}", stats.acceptance(), trainer_.step_size());
+      const TrainProgress& last = totals_.last;
+      console_.info("energy gap {:+.4g} (data {:.4g}, samples {:.4g})", last.energy_gap(), last.energy_data,
+                    last.energy_samples);
+    }
+    console_.info("wrote {}", options_.out.string());
+  }
+
+  const TrainCommandOptions& options_;
+  const Console& console_;
+  Trainer trainer_;
+  bool labelled_;
+  ProgressBar bar_;
+  double chain_steps_per_iteration_;
+  std::optional<TrainLog> log_;
+  double seconds_before_ = 0, start_ = 0, report_time_ = 0;
+  std::int64_t report_iteration_ = 0;
+  std::string note_;
+  Totals totals_;
+};
+
+void run(const CLI::App& app, const TrainCommandOptions& options) {
+  const Console console(options.common.quiet);
+  check(app, options);
+  const Device device = options.common.open();
+  claim_outputs(options);
+  const Data data = options.data.read();
+  Trainer trainer = make_trainer(options, data, device);
+  const Sampler& sampler = trainer.options().objective.sampler;
+  const Mlp model = trainer.raw_model();
+  warn_if_unconfined(console, model, sampler);
+  console.info("data {}, {} parameters, {}", shape_text(data.x), model.shape().parameter_count(), describe(sampler));
+  if (options.resume) console.info("resumed at iteration {}", trainer.iteration());
+  Run(options, console, data, std::move(trainer)).go();
+}
+
+}  // namespace
+
+Command add_train_command(CLI::App& ebm) {
+  CLI::App* app = ebm.add_subcommand("train", "Train a model on data by maximum likelihood");
+  app->description(
+      "Examples:\n"
+      "  ebm train moons.npy --out moons.safetensors\n"
+      "  ebm train moons.npy --out moons.safetensors --hidden 128,128 --steps 6000 --log moons.jsonl\n"
+      "  ebm train digits.csv --columns 0:64 --dequantize 1 --hidden 256,256 --out digits.safetensors\n"
+      "  ebm train digits.csv --label-column 64 --head logits --out jem.safetensors           classifier and energy\n"
+      "  ebm train moons.npy --out m.safetensors --sampler langevin --langevin-steps 60 --step-size 0.01\n"
+      "  ebm train moons.npy --out m.safetensors --checkpoint run.safetensors --checkpoint-every 500\n"
+      "  ebm train moons.npy --out m.safetensors --checkpoint run.safetensors --resume\n"
+      "  ebm train moons.npy --config settings.toml --out m.safetensors\n"
+      "\n"
+      "Fits p(x) = exp(-E(x)) / Z to the rows of DATA and writes the model. Options that are left out take settings\n"
+      "measured to serve the dimension of the data (docs/training.md).\n");
+  const auto options = std::make_shared<TrainCommandOptions>();
+  options->data.add(*app, true);
+  add_option(*app, "--out", options->out, "FILE", "where the model goes (.safetensors)");
+  options->settings.add(*app);
+  add_option(*app, "--log", options->log, "FILE", "JSON lines, one object per logged iteration");
+  add_option(*app, "--checkpoint", options->checkpoint, "FILE",
+             "everything needed to go on; written at the end, on Ctrl-C");
+  add_option(*app, "--checkpoint-every", options->checkpoint_every, "N", "and after every N iterations");
+  app->add_flag("--resume", options->resume,
+                "go on from --checkpoint; the result has the same bits as an unstopped run");
+  add_option(*app, "--stop-at", options->stop_at, "N", "write the checkpoint at iteration N and stop there");
+  add_option(*app, "--config", options->config, "FILE", "TOML with these options' names; the command line wins");
+  options->common.add(*app, true);
+  return {app, [app, options] { run(*app, *options); }};
+}
+
+}  // namespace ebm::tools

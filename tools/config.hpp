@@ -1,0 +1,14 @@
+// --config FILE.toml: the options of a command by their names, dashes or underscores. The command line wins.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+namespace ebm::tools {
+
+// Sets every option of `command` that the file names and the command line does not. Throws FormatError (no such file,
+// not TOML) and ConfigError (an unknown key, with the nearest option; a value that is no number, text, list or truth
+// value), before any option has been set by the file.
+void apply_config(CLI::App& command, const std::filesystem::path& path);
+
+}  // namespace ebm::tools

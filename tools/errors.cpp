@@ -1,0 +1,115 @@
+#include "tools/errors.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <numeric>
+#include <utility>
+
+#include "ebmcuda/error.hpp"
+
+namespace ebm::tools {
+namespace {
+
+// Fields of the API whose option has another name.
+constexpr std::pair<std::string_view, std::string_view> kOptionNames[] = {
+    {"iterations", "steps"},         {"n_steps", "langevin-steps"},
+    {"n_chains", "chains"},          {"capacity", "buffer-size"},
+    {"chains", "ais-chains"},        {"temperatures", "ais-temperatures"},
+    {"points", "quadrature-points"}, {"first_layer_scale", "init-scale"},
+};
+
+// The positional argument that a field of the API names.
+constexpr std::pair<std::string_view, std::string_view> kPositionals[] = {{"x", "DATA"}, {"data", "DATA"}};
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, substituted}));
+    }
+  }
+  return row.back();
+}
+
+int complain(const CLI::App* command, int status, const std::string& message) {
+  fmt::print(stderr, "ebm{}{}: {}\n", command == nullptr ? "" : " ", command == nullptr ? "" : command->get_name(),
+             message);
+  return status;
+}
+
+std::string explain(const ConfigError& error, const CLI::App* command) {
+  const std::string field = command == nullptr ? error.field() : option_for_field(*command, error.field());
+  return fmt::format("{} = {}: {}", field, error.value(), error.allowed());
+}
+
+}  // namespace
+
+int report(const std::exception& error, const CLI::App* command) {
+  if (const auto* config = dynamic_cast<const ConfigError*>(&error)) {
+    return complain(command, kExitWrongRequest, explain(*config, command));
+  }
+  if (dynamic_cast<const FormatError*>(&error) != nullptr) return complain(command, kExitWrongRequest, error.what());
+  if (dynamic_cast<const CLI::ParseError*>(&error) != nullptr) {
+    const std::string help = command == nullptr ? "ebm --help" : fmt::format("ebm {} --help", command->get_name());
+    return complain(command, kExitWrongRequest, fmt::format("{} (see {})", error.what(), help));
+  }
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return complain(command, kExitFailed, "out of memory");
+  return complain(command, kExitFailed, error.what());
+}
+
+std::string option_for_field(const CLI::App& command, std::string_view field) {
+  const std::string_view base = field.substr(0, field.find_first_of("[."));
+  std::vector<std::string> candidates{std::string(base)};
+  for (const auto& [api, option] : kOptionNames) {
+    if (api == base) candidates.emplace_back(option);
+  }
+  for (std::string& name : candidates) {
+    std::ranges::replace(name, '_', '-');
+    if (command.get_option_no_throw("--" + name) != nullptr) return "--" + name;
+  }
+  for (const auto& [api, positional] : kPositionals) {
+    if (api != base) continue;
+    const CLI::Option* option = command.get_option_no_throw(std::string(positional));
+    if (option != nullptr && option->count() > 0) return fmt::format("{} ({})", positional, option->results().front());
+  }
+  return std::string(field);
+}
+
+void reject_leftovers(const CLI::App& command) {
+  const std::vector<std::string> left = command.remaining();
+  if (left.empty()) return;
+  const auto option = std::ranges::find_if(left, [](const std::string& s) { return s.starts_with("-"); });
+  if (option == left.end()) throw ConfigError("argument", left.front(), "one too many; see --help");
+  const std::string name = option->substr(0, option->find('='));
+  const std::string near =
+      nearest(name.substr(std::min(name.find_first_not_of('-'), name.size())), option_names(command));
+  throw ConfigError("option", name, near.empty() ? "unknown; see --help" : "unknown; did you mean --" + near + "?");
+}
+
+std::string nearest(std::string_view name, const std::vector<std::string>& known) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    const std::size_t distance = edit_distance(name, candidate);
+    if (distance < best_distance) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace ebm::tools

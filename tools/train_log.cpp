@@ -1,0 +1,79 @@
+#include "tools/train_log.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "ebmcuda/error.hpp"
+
+namespace ebm::tools {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Kept {
+  std::uintmax_t bytes = 0;
+  double seconds = 0;
+};
+
+// The part of a log that belongs to the first `iterations` iterations. A last line without its newline is the trace of
+// a crash and is dropped.
+Kept kept_part(const std::filesystem::path& path, std::int64_t iterations) {
+  std::ifstream file(path, std::ios::binary);
+  Kept kept;
+  std::string line;
+  for (int number = 1; std::getline(file, line) && !file.eof(); ++number) {
+    const Json json = Json::parse(line, nullptr, false);
+    const bool entry = json.is_object() && json.contains("iteration") && json["iteration"].is_number_integer() &&
+                       json.contains("seconds") && json["seconds"].is_number();
+    if (!entry) throw FormatError(path.string(), fmt::format("line {} is not a line of a training log", number));
+    if (json["iteration"].get<std::int64_t>() > iterations) break;
+    kept.bytes += line.size() + 1;
+    kept.seconds = json["seconds"].get<double>();
+  }
+  return kept;
+}
+
+}  // namespace
+
+TrainLog::TrainLog(std::filesystem::path path, std::optional<std::int64_t> resume_at) : path_(std::move(path)) {
+  if (resume_at && std::filesystem::exists(path_)) {
+    const Kept kept = kept_part(path_, *resume_at);
+    seconds_before_ = kept.seconds;
+    std::error_code error;
+    std::filesystem::resize_file(path_, kept.bytes, error);
+    if (error) throw WriteError(path_.string(), error.message());
+  }
+  file_.reset(std::fopen(path_.c_str(), resume_at ? "ab" : "wb"));
+  if (file_ == nullptr) throw WriteError(path_.string(), std::strerror(errno));
+}
+
+void TrainLog::write(const TrainProgress& progress, bool with_labels) {
+  const ChainStats& stats = progress.stats;
+  Json json{{"iteration", progress.iteration},
+            {"energy_data", progress.energy_data},
+            {"energy_samples", progress.energy_samples},
+            {"energy_gap", progress.energy_gap()},
+            {"gradient_norm", progress.gradient_norm},
+            {"restarts", stats.restarts},
+            {"seconds", progress.seconds},
+            {"chain_steps_per_second", progress.chain_steps_per_second},
+            {"step_size", progress.step_size},
+            {"acceptance", stats.acceptance()},
+            {"reinitialized", stats.reinitialized},
+            {"jumps_proposed", stats.jumps_proposed},
+            {"jumps_accepted", stats.jumps_accepted},
+            {"differences_proposed", stats.differences_proposed},
+            {"differences_accepted", stats.differences_accepted}};
+  if (with_labels) json["cross_entropy"] = progress.cross_entropy;
+  const std::string line = json.dump() + "\n";
+  if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() || std::fflush(file_.get()) != 0) {
+    throw WriteError(path_.string(), std::strerror(errno));
+  }
+}
+
+}  // namespace ebm::tools

@@ -1,0 +1,34 @@
+// The JSON lines log of a training run (docs/files.md): one object per logged iteration.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "ebmcuda/trainer.hpp"
+
+namespace ebm::tools {
+
+class TrainLog {
+ public:
+  // A new log, or, with `resume_at`, the log of the run that goes on at that iteration: lines beyond it (written after
+  // the checkpoint, before the stop) are cut off, so that the whole equals the log of a run never stopped. Throws
+  // FormatError when that file is no such log, WriteError when it can't be opened.
+  TrainLog(std::filesystem::path path, std::optional<std::int64_t> resume_at);
+
+  // Seconds that the run had taken where it was resumed; 0 for a new one.
+  double seconds_before() const noexcept { return seconds_before_; }
+  // Appends a line and flushes it. Throws WriteError.
+  void write(const TrainProgress& progress, bool with_labels);
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  std::filesystem::path path_;
+  std::unique_ptr<std::FILE, Close> file_;
+  double seconds_before_ = 0;
+};
+
+}  // namespace ebm::tools

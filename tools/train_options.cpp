@@ -1,0 +1,230 @@
+#include "tools/train_options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ebmcuda/error.hpp"
+
+namespace ebm::tools {
+namespace {
+
+float parse_acceptance(const std::string& text) {
+  float value = 0;
+  parse("--target-acceptance", text, value);
+  return value;
+}
+
+std::string text_of(const std::optional<Box>& box) {
+  return box ? fmt::format("{},{}", box->lo.front(), box->hi.front()) : "off";
+}
+
+std::string text_of(const std::optional<float>& value) { return value ? fmt::format("{}", *value) : "off"; }
+
+template <class To, class From>
+void assign(To& to, const std::optional<From>& from) {
+  if (from) to = *from;
+}
+
+}  // namespace
+
+void TrainSettings::add(CLI::App& app) {
+  const auto group = [](CLI::Option* option, const char* name) { option->group(name); };
+  const auto model = [&](CLI::Option* option) { group(option, "Model"); };
+  model(add_option(app, "--hidden", hidden, "W,...", "widths of 1 to 4 hidden layers (default 128,128)"));
+  model(add_choice(
+      app, "--activation", activation, [](auto text, auto field) { return parse_activation(text, field); }, "NAME",
+      "silu softplus tanh gelu elu or relu (default silu)"));
+  model(add_choice(
+      app, "--head", head, [](auto text, auto field) { return parse_head(text, field); }, "NAME",
+      "scalar, or logits: a classifier read as an energy (default scalar)"));
+  model(add_option(app, "--classes", classes, "C", "logits: number of classes (default: largest label + 1)"));
+  model(add_option(app, "--confinement", confinement, "K", "K/2 |x|^2 is added to the energy (default 0.1)"));
+  model(
+      add_option(app, "--init-scale", init_scale, "S", "multiplies the first layer's initial weights (default by D)"));
+  model(add_option(app, "--init-model", init_model, "FILE", "start from this model's parameters and shape"));
+  model(app.add_flag("--standardize,!--no-standardize", standardize,
+                     "map the data to mean 0 and standard deviation 1 inside the model (default on)"));
+
+  sampler.add(app);
+  const auto chains = [&](CLI::Option* option) { group(option, "Chains"); };
+  chains(add_option(app, "--langevin-steps", langevin_steps, "K", "steps of every chain per iteration"));
+  chains(add_choice(
+      app, "--chain-start", chain_start, [](auto text, auto field) { return parse_chain_start(text, field); }, "NAME",
+      "persistent (replay buffer), data (CD-K) or fresh (default persistent)"));
+  chains(add_option(app, "--buffer-size", buffer_size, "N", "slots of the replay buffer (default 10000)"));
+  chains(add_option(app, "--reinit-prob", reinit_prob, "P",
+                    "a drawn slot starts afresh with this probability (default 0.05 for langevin)"));
+  chains(add_option(app, "--difference-prob", difference_prob, "J",
+                    "mala: share of steps that propose x + d_a - d_b with two training points"));
+  chains(add_option(app, "--target-acceptance", target_acceptance, "A",
+                    "mala: the step size follows this acceptance rate; off keeps it (default 0.7)"));
+
+  const auto optimiser = [&](CLI::Option* option) { group(option, "Optimiser"); };
+  optimiser(add_option(app, "--steps", steps, "N", "training iterations"));
+  optimiser(add_option(app, "--batch-size", batch_size, "N", "data points and chains per iteration"));
+  optimiser(add_option(app, "--learning-rate", learning_rate, "R", "Adam's learning rate"));
+  optimiser(add_choice(
+      app, "--decay", decay, [](auto text, auto field) { return parse_learning_rate_decay(text, field); }, "NAME",
+      "of the rate: constant, cosine or linear (default cosine)"));
+  optimiser(add_option(app, "--warmup", warmup, "N", "iterations over which the rate grows from 0 (default 0)"));
+  optimiser(add_option(app, "--beta1", beta1, "B", "Adam's first decay rate (default 0.9)"));
+  optimiser(add_option(app, "--beta2", beta2, "B", "Adam's second decay rate (default 0.999)"));
+  optimiser(add_option(app, "--weight-decay", weight_decay, "W", "decoupled weight decay (default 0)"));
+  optimiser(add_option(app, "--grad-norm-clip", grad_norm_clip, "C", "shorten longer gradients to norm C; 0: off"));
+  optimiser(add_option(app, "--energy-reg", energy_reg, "R", "weight of the squared energies in the loss (default 0)"));
+  optimiser(add_option(app, "--ema", ema, "D", "decay of the parameters' moving average, which is saved; 0: off"));
+  optimiser(add_option(app, "--dequantize", dequantize, "W", "add uniform noise in [0, W) at every visit of a point"));
+  add_option(app, "--log-every", log_every, "N", "iterations per line of --log");
+}
+
+TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint64_t> seed) const {
+  ContrastiveDivergence& objective = base.objective;
+  const bool was_langevin = kind_of(objective.sampler) == SamplerKind::langevin;
+  objective.sampler = sampler.apply(objective.sampler);
+  const bool langevin = kind_of(objective.sampler) == SamplerKind::langevin;
+  if (langevin && !was_langevin) {
+    objective.difference_prob = 0;
+    objective.buffer.reinit_prob = ReplayBufferOptions{}.reinit_prob;
+  }
+  if (langevin && target_acceptance && *target_acceptance != "off") {
+    throw ConfigError("--target-acceptance", *target_acceptance,
+                      "langevin accepts every step; only --sampler mala adapts");
+  }
+  if (target_acceptance) {
+    objective.target_acceptance.reset();
+    if (*target_acceptance != "off") objective.target_acceptance = parse_acceptance(*target_acceptance);
+  }
+  assign(objective.chain_start, chain_start);
+  if (objective.chain_start != ChainStart::persistent) {
+    const std::string why = "only --chain-start persistent has a replay buffer";
+    if (buffer_size) throw ConfigError("--buffer-size", fmt::format("{}", *buffer_size), why);
+    if (reinit_prob) throw ConfigError("--reinit-prob", fmt::format("{}", *reinit_prob), why);
+  }
+  assign(objective.n_steps, langevin_steps);
+  assign(objective.buffer.capacity, buffer_size);
+  assign(objective.buffer.reinit_prob, reinit_prob);
+  assign(objective.energy_reg, energy_reg);
+  assign(objective.difference_prob, difference_prob);
+  assign(base.iterations, steps);
+  assign(base.batch_size, batch_size);
+  assign(base.optimizer.learning_rate, learning_rate);
+  assign(base.optimizer.decay, decay);
+  assign(base.optimizer.warmup, warmup);
+  assign(base.optimizer.beta1, beta1);
+  assign(base.optimizer.beta2, beta2);
+  assign(base.optimizer.weight_decay, weight_decay);
+  assign(base.optimizer.grad_norm_clip, grad_norm_clip);
+  assign(base.ema, ema);
+  assign(base.dequantize, dequantize);
+  assign(base.log_every, log_every);
+  assign(base.seed, seed);
+  return base;
+}
+
+MlpShape TrainSettings::apply(MlpShape base, const Data& data) const {
+  base.dim = static_cast<int>(data.x.cols());
+  assign(base.hidden, hidden);
+  assign(base.activation, activation);
+  assign(base.head, head);
+  assign(base.confinement, confinement);
+  if (base.head == Head::scalar) {
+    if (classes) throw ConfigError("--classes", fmt::format("{}", *classes), "only --head logits has classes");
+    base.outputs = 1;
+  } else if (classes) {
+    base.outputs = *classes;
+  } else if (base.outputs < 2) {
+    if (data.labels.empty()) {
+      throw ConfigError("--classes", "(not given)", "--head logits without labels needs the number of classes");
+    }
+    base.outputs = std::max(*std::ranges::max_element(data.labels) + 1, 2);
+  }
+  return base;
+}
+
+Mlp TrainSettings::initial_model(const Data& data, std::uint64_t seed) const {
+  if (init_model) {
+    Mlp model = Mlp::load(*init_model, {activation, head, confinement});
+    require_dimension(fmt::format("--init-model ({}): DATA", init_model->string()), data.x, model);
+    const MlpShape wanted = apply(model.shape(), data);
+    if (wanted != model.shape()) {
+      const SettingList have = settings_of({}, model.shape(), true), want = settings_of({}, wanted, true);
+      const auto [other, own] = std::ranges::mismatch(want, have);
+      throw ConfigError("--" + other->first, other->second, fmt::format("--init-model has {}", own->second));
+    }
+    if (init_scale) throw ConfigError("--init-scale", fmt::format("{}", *init_scale), "--init-model is given too");
+    if (standardize && *standardize != model.standardization().has_value()) {
+      throw ConfigError("--standardize", *standardize ? "true" : "false",
+                        "--init-model brings its own standardisation");
+    }
+    model.notes().clear();
+    return model;
+  }
+  MlpShape shape;
+  shape.hidden = {128, 128};
+  shape.confinement = kDefaultConfinement;
+  shape = apply(shape, data);
+  Mlp model = Mlp::random(shape, seed, init_scale.value_or(default_first_layer_scale(shape.dim)));
+  if (standardize.value_or(true)) model.set_standardization(standardization_of(data.x, dequantize.value_or(0.0f)));
+  return model;
+}
+
+SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, bool standardized) {
+  SettingList list;
+  const auto add = [&](const char* name, const auto& value) { list.emplace_back(name, fmt::format("{}", value)); };
+  add("hidden", fmt::format("{}", fmt::join(shape.hidden, ",")));
+  add("activation", to_string(shape.activation));
+  add("head", to_string(shape.head));
+  add("classes", shape.outputs);
+  add("confinement", shape.confinement);
+  add("standardize", standardized ? "true" : "false");
+  const ContrastiveDivergence& objective = options.objective;
+  add("sampler", to_string(kind_of(objective.sampler)));
+  if (const auto* langevin = std::get_if<LangevinDynamics>(&objective.sampler)) {
+    add("step-size", langevin->step_size);
+    add("noise-scale", langevin->effective_noise_scale());
+    add("grad-clip", text_of(langevin->grad_clip));
+    add("clamp", text_of(langevin->clamp));
+  } else {
+    const auto& mala = std::get<Mala>(objective.sampler);
+    add("step-size", mala.step_size);
+    add("jump-prob", mala.jump_prob);
+    add("grad-clip", text_of(mala.grad_clip));
+    add("clamp", text_of(mala.clamp));
+    add("target-acceptance", text_of(objective.target_acceptance));
+  }
+  add("chain-start", to_string(objective.chain_start));
+  add("langevin-steps", objective.n_steps);
+  add("buffer-size", objective.buffer.capacity);
+  add("reinit-prob", objective.buffer.reinit_prob);
+  add("difference-prob", objective.difference_prob);
+  add("energy-reg", objective.energy_reg);
+  add("steps", options.iterations);
+  add("batch-size", options.batch_size);
+  add("learning-rate", options.optimizer.learning_rate);
+  add("decay", to_string(options.optimizer.decay));
+  add("warmup", options.optimizer.warmup);
+  add("beta1", options.optimizer.beta1);
+  add("beta2", options.optimizer.beta2);
+  add("weight-decay", options.optimizer.weight_decay);
+  add("grad-norm-clip", options.optimizer.grad_norm_clip);
+  add("ema", options.ema);
+  add("dequantize", options.dequantize);
+  add("seed", options.seed);
+  add("log-every", options.log_every);
+  return list;
+}
+
+void require_no_contradiction(const TrainSettings& given, std::optional<std::uint64_t> seed, const Data& data,
+                              const TrainerOptions& options, const Mlp& model) {
+  const bool standardized = model.standardization().has_value();
+  const SettingList have = settings_of(options, model.shape(), standardized);
+  const SettingList want = settings_of(given.apply(options, seed), given.apply(model.shape(), data),
+                                       given.standardize.value_or(standardized));
+  // Sampler kinds have different lists, but those differ at "sampler" first.
+  const auto [other, own] = std::ranges::mismatch(want, have);
+  if (other == want.end()) return;
+  throw ConfigError("--" + other->first, other->second, fmt::format("the checkpoint was made with {}", own->second));
+}
+
+}  // namespace ebm::tools
