@@ -1,9 +1,8 @@
 // Training as a whole: resumed runs, threads, divergence, progress, refused requests.
 #include <gtest/gtest.h>
-
 #include <unistd.h>
-#include <cmath>
 
+#include <cmath>
 #include <filesystem>
 #include <functional>
 
@@ -253,7 +252,10 @@ TEST_P(TrainingTest, RefusesBadRequestsByName) {
   EXPECT_EQ(refused([](Options& o) { o.objective.target_acceptance = 1.0f; }), "target_acceptance");
   EXPECT_EQ(refused([](Options& o) { o.objective.buffer.capacity = 0; }), "buffer_size");
   EXPECT_EQ(refused([](Options& o) { o.objective.buffer.reinit_prob = -0.1f; }), "reinit_prob");
-  EXPECT_EQ(refused([](Options& o) { o.objective.sampler = ebm::Mala{.step_size = -1.0f}; }), "step_size");
+  EXPECT_EQ(refused([](Options& o) {
+              o.objective.sampler = ebm::Mala{.step_size = -1.0f, .jump_prob = 0, .grad_clip = {}, .clamp = {}};
+            }),
+            "step_size");
   EXPECT_EQ(refused([](Options& o) { o.objective.sampler = ebm::LangevinDynamics{}; }), "difference_prob");
   EXPECT_EQ(refused([&](Options& o) { o.optimizer.learning_rate = nan; }), "learning_rate");
   EXPECT_EQ(refused([](Options& o) { o.optimizer.beta1 = 1.0f; }), "beta1");
