@@ -1,0 +1,347 @@
+// ebm plot: pictures of a model, of points, of images, of a training log.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "ebmcuda/densities.hpp"
+#include "ebmcuda/error.hpp"
+#include "ebmcuda/files.hpp"
+#include "ebmcuda/log_z.hpp"
+#include "tools/command.hpp"
+#include "tools/console.hpp"
+#include "tools/inputs.hpp"
+#include "tools/options.hpp"
+#include "tools/outputs.hpp"
+#include "tools/plot/figures.hpp"
+#include "tools/sampler_options.hpp"
+
+namespace ebm::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ImageSize {
+  int height = 0, width = 0;
+};
+
+void parse(std::string_view option, const std::string& text, ImageSize& value) {
+  const std::size_t cross = text.find('x');
+  if (cross == std::string::npos) throw ConfigError(std::string(option), text, "must be HEIGHTxWIDTH, such as 8x8");
+  tools::parse(option, text.substr(0, cross), value.height);
+  tools::parse(option, text.substr(cross + 1), value.width);
+  if (value.height < 1 || value.width < 1) throw ConfigError(std::string(option), text, "both must be >= 1");
+}
+
+struct PlotOptions {
+  CommonOptions common;
+  fs::path input, out;
+  MlpReadOptions read;
+  std::optional<fs::path> data, samples;
+  std::optional<ColumnSelection> columns;
+  std::optional<Density2d> density;
+  std::optional<ImageSize> image;
+  std::optional<int> per_row;
+  std::optional<Box> range;
+  std::optional<Colormap> colormap;
+  std::optional<std::int64_t> chains;
+  std::int64_t steps = 1000;
+  SamplerOptions sampler;
+};
+
+Matrix read_points(const PlotOptions& options, const fs::path& path, std::string_view name) {
+  DataOptions source;
+  source.path = path;
+  source.columns = options.columns;
+  return source.read_features(path, name);
+}
+
+Range range_from(const Box& box) {
+  const Range range{static_cast<double>(box.lo.front()), static_cast<double>(box.hi.front())};
+  if (!(range.lo < range.hi)) {
+    throw ConfigError("--range", fmt::format("{},{}", range.lo, range.hi), "must be finite with LO < HI");
+  }
+  return range;
+}
+
+// ---- training logs
+
+Canvas plot_log(const PlotOptions& options) {
+  std::ifstream file(options.input);
+  if (!file) throw FormatError(options.input.string(), "no such file");
+  TrainingCurves curves;
+  std::string line;
+  for (int number = 1; std::getline(file, line); ++number) {
+    if (line.empty()) continue;
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto value = [&](const char* key) {
+      if (!json.is_object() || !json.contains(key) || !(json[key].is_number() || json[key].is_null())) {
+        throw FormatError(options.input.string(), fmt::format("line {} holds no number {}", number, key));
+      }
+      return json[key].is_null() ? std::nan("") : json[key].get<double>();
+    };
+    curves.iteration.push_back(value("iteration"));
+    curves.energy_data.push_back(value("energy_data"));
+    curves.energy_samples.push_back(value("energy_samples"));
+    curves.energy_gap.push_back(value("energy_gap"));
+    curves.gradient_norm.push_back(value("gradient_norm"));
+  }
+  if (curves.iteration.empty()) throw FormatError(options.input.string(), "holds no line of a training log");
+  return draw_curves(curves, options.input.filename().string());
+}
+
+// ---- images
+
+ImageSize image_size(const PlotOptions& options, std::size_t dim) {
+  if (options.image) {
+    const auto size = static_cast<std::size_t>(options.image->height) * static_cast<std::size_t>(options.image->width);
+    if (size != dim) {
+      throw ConfigError("--image", fmt::format("{}x{}", options.image->height, options.image->width),
+                        fmt::format("is {} pixels; the rows hold {}", size, dim));
+    }
+    return *options.image;
+  }
+  const int side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(dim))));
+  if (static_cast<std::size_t>(side) * static_cast<std::size_t>(side) == dim) return {side, side};
+  throw ConfigError("--image", "(not given)",
+                    fmt::format("rows of {} values are no square image; give HEIGHTxWIDTH", dim));
+}
+
+Matrix first_rows(const Matrix& x, std::size_t n) {
+  return select_columns(x.view().slice(0, std::min(n, x.rows())), 0, x.cols());
+}
+
+Canvas plot_images(const PlotOptions& options, const Matrix& images, const std::string& title) {
+  const ImageSize size = image_size(options, images.cols());
+  SheetFigure figure{size.height, size.width, options.per_row.value_or(0), {}, Colormap::gray, {}};
+  if (options.per_row && *options.per_row < 1) {
+    throw ConfigError("--per-row", fmt::format("{}", *options.per_row), "must be >= 1");
+  }
+  if (options.range) figure.range = range_from(*options.range);
+  if (options.colormap) figure.colormap = *options.colormap;
+  const auto most = static_cast<std::size_t>(options.chains.value_or(100));
+  if (options.data) {
+    const std::string name = fmt::format("--data ({})", options.data->string());
+    const Matrix data = read_points(options, *options.data, "--data");
+    if (data.cols() != images.cols()) {
+      throw ConfigError(name, shape_text(data), fmt::format("rows must hold {} values", images.cols()));
+    }
+    figure.sheets.push_back({"data", first_rows(data, std::min(most, images.rows()))});
+  }
+  figure.sheets.push_back({options.data ? title : "", first_rows(images, most)});
+  return draw_sheets(figure);
+}
+
+// ---- one and two dimensions
+
+std::vector<double> true_density(Density2d density, MatrixView x) {
+  std::vector<double> values(x.rows);
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    values[i] = std::exp(log_density(density, static_cast<double>(x.row(i)[0]), static_cast<double>(x.row(i)[1])));
+  }
+  return values;
+}
+
+Canvas plot_plane(const PlotOptions& options, const Matrix& samples, const std::string& title,
+                  const std::function<std::vector<double>(MatrixView)>& model_density) {
+  PlaneFigure figure;
+  if (options.colormap) figure.colormap = *options.colormap;
+  std::optional<Matrix> data;
+  if (options.data) {
+    data = read_points(options, *options.data, "--data");
+    if (data->cols() != 2) {
+      throw ConfigError(fmt::format("--data ({})", options.data->string()), shape_text(*data),
+                        "rows must hold 2 values");
+    }
+  }
+  // What decides the view: the truth where it is known, else what there is.
+  std::optional<Matrix> truth;
+  if (options.density) truth = draw(*options.density, 4096, 0);
+  std::vector<MatrixView> seen;
+  if (truth) seen.push_back(*truth);
+  if (data) seen.push_back(*data);
+  if (seen.empty() && samples.rows() > 0) seen.push_back(samples);
+  const View view = view_of(seen);
+  figure.x = options.range ? range_from(*options.range) : view.x;
+  figure.y = options.range ? range_from(*options.range) : view.y;
+
+  if (options.density || data) {
+    PlanePanel panel{options.density ? fmt::format("data: {}", to_string(*options.density)) : "data", {}, {}};
+    if (options.density) panel.density = [d = *options.density](MatrixView x) { return true_density(d, x); };
+    // As many points beside the model's samples as there are samples, so that the two panels compare.
+    if (data) panel.points = first_rows(*data, model_density && samples.rows() > 0 ? samples.rows() : data->rows());
+    figure.panels.push_back(std::move(panel));
+  }
+  figure.panels.push_back({title, model_density, samples});
+  return draw_plane(figure);
+}
+
+// log Z for the picture; without one that can be trusted the picture is scaled by its own sum.
+std::optional<double> picture_log_z(const Console& console, const Mlp& model, MatrixView data, const Device& device) {
+  try {
+    return quadrature_log_z(model, {}, data, device).log_z;
+  } catch (const ConfigError&) {
+    throw;
+  } catch (const Error& refusal) {
+    console.warn("no log Z ({}); the density is drawn up to a factor", refusal.what());
+    return std::nullopt;
+  }
+}
+
+std::vector<double> density_values(const Mlp& model, MatrixView x, std::optional<double> log_z, const Device& device) {
+  const std::vector<float> energies = energy(model, x, device);
+  const double shift = log_z ? *log_z : -static_cast<double>(*std::ranges::min_element(energies));
+  std::vector<double> values(energies.size());
+  std::ranges::transform(energies, values.begin(), [&](float e) { return std::exp(-static_cast<double>(e) - shift); });
+  return values;
+}
+
+Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Mlp* model, const Console& console,
+                     const Device& device) {
+  LineFigure figure;
+  figure.title = options.input.filename().string();
+  if (options.data) {
+    const Matrix data = read_points(options, *options.data, "--data");
+    figure.data.assign(data.values().begin(), data.values().end());
+  }
+  figure.samples.assign(samples.values().begin(), samples.values().end());
+  figure.x = options.range ? range_from(*options.range) : range_of({figure.data, figure.samples});
+  if (model != nullptr) {
+    constexpr std::size_t kPoints = 641;
+    Matrix grid(kPoints, 1);
+    for (std::size_t i = 0; i < kPoints; ++i) {
+      figure.xs.push_back(figure.x.lo + (figure.x.hi - figure.x.lo) * static_cast<double>(i) / (kPoints - 1));
+      grid(i, 0) = static_cast<float>(figure.xs.back());
+    }
+    figure.model_density = density_values(
+        *model, grid, picture_log_z(console, *model, {figure.data.data(), figure.data.size(), 1}, device), device);
+  }
+  return draw_line(figure);
+}
+
+// ---- what was given
+
+Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& console, const Device& device) {
+  if (options.samples) {
+    Matrix x = read_points(options, *options.samples, "--samples");
+    require_dimension(fmt::format("--samples ({})", options.samples->string()), x, model);
+    return x;
+  }
+  SampleOptions request;
+  request.n_chains = options.chains.value_or(model.dim() <= 2 ? 1000 : 64);
+  request.n_steps = options.steps;
+  request.seed = options.common.seed();
+  const Sampler sampler = sampler_for(model, options.sampler);
+  if (request.n_chains == 0) return Matrix(0, static_cast<std::size_t>(model.dim()));
+  ProgressBar bar(console, "sample", request.n_steps);
+  request.progress = [&](const SampleProgress& progress) {
+    bar.update(progress.step);
+    return true;
+  };
+  warn_if_unconfined(console, model, sampler);
+  Matrix x = sample(model, sampler, request, device).x;
+  bar.finish();
+  return x;
+}
+
+Canvas plot_model(const PlotOptions& options, const Console& console, const Device& device) {
+  const Mlp model = Mlp::load(options.input, options.read);
+  if (options.density && model.dim() != 2) {
+    throw ConfigError("--density", std::string(to_string(*options.density)),
+                      fmt::format("is a density in the plane; the model has D = {}", model.dim()));
+  }
+  if (model.dim() > 2) static_cast<void>(image_size(options, static_cast<std::size_t>(model.dim())));
+  const Matrix samples = samples_of(options, model, console, device);
+  if (model.dim() > 2) return plot_images(options, samples, "samples");
+  if (model.dim() == 1) return plot_interval(options, samples, &model, console, device);
+  Matrix data;
+  if (options.data) data = read_points(options, *options.data, "--data");
+  const auto log_z = picture_log_z(console, model, data, device);
+  return plot_plane(options, samples, log_z ? "model" : "model (not normalised)",
+                    [&, log_z](MatrixView x) { return density_values(model, x, log_z, device); });
+}
+
+Canvas plot_points(const PlotOptions& options, const Console& console, const Device& device) {
+  const Matrix x = read_points(options, options.input, "INPUT");
+  if (x.cols() == 2 && !options.image) return plot_plane(options, x, options.input.filename().string(), {});
+  if (options.density) {
+    throw ConfigError("--density", std::string(to_string(*options.density)),
+                      fmt::format("is a density in the plane; {} is {}", options.input.string(), shape_text(x)));
+  }
+  if (x.cols() == 1 && !options.image) return plot_interval(options, x, nullptr, console, device);
+  return plot_images(options, x, options.input.filename().string());
+}
+
+void run(const CLI::App& app, const PlotOptions& options) {
+  const Console console(options.common.quiet);
+  require_given(app, "--out", "where the picture goes (.png)");
+  const Device device = options.common.open();
+  Outputs outputs;
+  outputs.protect(options.input);
+  if (options.data) outputs.protect(*options.data);
+  if (options.samples) outputs.protect(*options.samples);
+  outputs.claim("--out", options.out, {".png"});
+  if (options.chains && *options.chains < 0) {
+    throw ConfigError("--chains", fmt::format("{}", *options.chains), "must be >= 0 (0: no samples)");
+  }
+  const std::string extension = options.input.extension().string();
+  const auto picture = [&] {
+    if (extension == ".safetensors") return plot_model(options, console, device);
+    if (extension == ".npy" || extension == ".csv") return plot_points(options, console, device);
+    if (extension == ".jsonl") return plot_log(options);
+    throw ConfigError("INPUT", options.input.string(),
+                      "must be a model (.safetensors), points or images (.npy .csv) or a training log (.jsonl)");
+  }();
+  write_png(options.out, picture);
+  console.info("wrote {}: {} x {} pixels", options.out.string(), picture.width(), picture.height());
+}
+
+}  // namespace
+
+Command add_plot_command(CLI::App& ebm) {
+  CLI::App* app = ebm.add_subcommand("plot", "Pictures (PNG) of a model, points, images or a training log");
+  app->description(
+      "Examples:\n"
+      "  ebm plot moons.safetensors --density two_moons --out moons.png      truth and model side by side, with "
+      "samples\n"
+      "  ebm plot moons.safetensors --data moons.npy --samples samples.npy --out moons.png\n"
+      "  ebm plot samples.npy --out points.png\n"
+      "  ebm plot samples.npy --image 8x8 --range 0,16 --data test.npy --out digits.png\n"
+      "  ebm plot train.jsonl --out curves.png\n"
+      "\n"
+      "INPUT decides the picture: two dimensions give a heat map of p(x) with samples over it (points: a scatter),\n"
+      "one a curve and histograms, more a contact sheet of images; a log its energies and gradient norm.\n");
+  const auto options = std::make_shared<PlotOptions>();
+  add_option(*app, "INPUT", options->input, "", "model .safetensors, points or images .npy .csv, or log .jsonl")
+      ->required();
+  add_option(*app, "--out", options->out, "FILE", "where the picture goes (.png)");
+  add_option(*app, "--data", options->data, "FILE", "training or held-out data to show beside it");
+  add_choice(
+      *app, "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); }, "NAME",
+      "the true density to show beside it, a name of ebm data");
+  add_option(*app, "--samples", options->samples, "FILE", "a model's samples (default: drawn now)");
+  add_option(*app, "--columns", options->columns, "A:B", "columns of data, samples or INPUT that are features");
+  add_option(*app, "--image", options->image, "HxW", "height and width of an image (default: square)");
+  add_option(*app, "--per-row", options->per_row, "N", "images in a row (default: about square)");
+  add_option(*app, "--range", options->range, "LO,HI", "of the axes; of images: values at the ends of the scale");
+  add_choice(
+      *app, "--colormap", options->colormap, [](auto text, auto field) { return parse_colormap(text, field); }, "NAME",
+      "viridis or gray (default viridis for densities, gray for images)");
+  add_option(*app, "--chains", options->chains, "N",
+             "samples or images to show (default 1000 in the plane, 64 of a model)");
+  add_option(*app, "--langevin-steps", options->steps, "K", "steps of a model's chains (default 1000)");
+  options->sampler.add(*app);
+  add_choice(
+      *app, "--activation", options->read.activation,
+      [](auto text, auto field) { return parse_activation(text, field); }, "NAME",
+      "of a PyTorch state dict that does not say")
+      ->group("Reading a PyTorch state dict");
+  options->common.add(*app);
+  return {app, [app, options] { run(*app, *options); }};
+}
+
+}  // namespace ebm::tools

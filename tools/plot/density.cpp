@@ -1,0 +1,189 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "tools/plot/figures.hpp"
+
+namespace ebm::tools {
+namespace {
+
+constexpr int kPanel = 420, kLeft = 60, kTop = 36, kBottom = 52, kBetween = 62;
+constexpr int kBarGap = 16, kBarWidth = 14, kRight = 78;
+
+// One point per pixel, its centre, row by row from the top.
+Matrix pixel_grid(const Axes& axes) {
+  Matrix grid(static_cast<std::size_t>(axes.width) * static_cast<std::size_t>(axes.height), 2);
+  std::size_t row = 0;
+  for (int j = 0; j < axes.height; ++j) {
+    for (int i = 0; i < axes.width; ++i, ++row) {
+      grid(row, 0) = static_cast<float>(axes.x.lo + (i + 0.5) / axes.width * (axes.x.hi - axes.x.lo));
+      grid(row, 1) = static_cast<float>(axes.y.hi - (j + 0.5) / axes.height * (axes.y.hi - axes.y.lo));
+    }
+  }
+  return grid;
+}
+
+double quantile(std::vector<double> values, double share) {
+  const auto at = static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
+  std::ranges::nth_element(values, values.begin() + at);
+  return values[static_cast<std::size_t>(at)];
+}
+
+void draw_colour_bar(Canvas& canvas, const Axes& last, Colormap colormap, double largest) {
+  Axes bar{last.left + last.width + kBarGap, last.top, kBarWidth, last.height, {0, 1}, {0, largest}};
+  for (int j = 0; j < bar.height; ++j) {
+    canvas.fill(bar.left, bar.top + j, bar.width, 1, color_of(colormap, 1 - (j + 0.5) / bar.height));
+  }
+  const double l = bar.left - 0.5, r = bar.left + bar.width + 0.5, t = bar.top - 0.5, b = bar.top + bar.height + 0.5;
+  const Polyline frame{{l, t}, {r, t}, {r, b}, {l, b}, {l, t}};
+  canvas.stroke({&frame, 1}, 1, kInk);
+  for (const Tick& tick : linear_ticks(bar.y, 6)) {
+    const double y = std::clamp(std::floor(bar.at(0, tick.value).y) + 0.5, t, b);
+    canvas.line({r, y}, {r + 4, y}, 1, kInk);
+    canvas.text(tick.label, {r + 8, y + kTextSize / 2}, kTextSize);
+  }
+  canvas.text("p(x)", {r + 8, t - 10}, kTitleSize, Align::center);
+}
+
+void draw_points(Canvas& canvas, const Axes& axes, const Matrix& points, bool over_density) {
+  // Fewer points, larger dots; over a density they must let it shine through.
+  const double radius = std::clamp(60 / std::sqrt(static_cast<double>(points.rows()) + 1), 0.8, 2.2);
+  for (std::size_t i = 0; i < points.rows(); ++i) {
+    const double x = static_cast<double>(points(i, 0)), y = static_cast<double>(points(i, 1));
+    if (!(x >= axes.x.lo && x <= axes.x.hi && y >= axes.y.lo && y <= axes.y.hi)) continue;
+    if (over_density) {
+      canvas.disc(axes.at(x, y), radius, kWhite, 0.6f);
+    } else {
+      canvas.disc(axes.at(x, y), radius, kBlue, 0.45f);
+    }
+  }
+}
+
+}  // namespace
+
+Canvas draw_plane(const PlaneFigure& figure) {
+  const int panels = static_cast<int>(figure.panels.size());
+  std::vector<std::vector<double>> densities;
+  double largest = 0;
+  for (const PlanePanel& panel : figure.panels) {
+    const Axes axes{0, 0, kPanel, kPanel, figure.x, figure.y};
+    densities.push_back(panel.density ? panel.density(pixel_grid(axes)) : std::vector<double>{});
+    // A single spike must not darken everything else.
+    if (panel.density) largest = std::max(largest, quantile(densities.back(), 0.999));
+  }
+  const bool any_density = largest > 0;
+  const int right = any_density ? kBarGap + kBarWidth + kRight - 14 : 20;
+  Canvas canvas(kLeft + panels * kPanel + (panels - 1) * kBetween + right, kTop + kPanel + kBottom);
+  for (int k = 0; k < panels; ++k) {
+    const Axes axes{kLeft + k * (kPanel + kBetween), kTop, kPanel, kPanel, figure.x, figure.y};
+    const PlanePanel& panel = figure.panels[static_cast<std::size_t>(k)];
+    const std::vector<double>& density = densities[static_cast<std::size_t>(k)];
+    if (density.empty()) {
+      axes.draw_grid(canvas);
+    } else {
+      std::size_t i = 0;
+      for (int y = 0; y < kPanel; ++y) {
+        for (int x = 0; x < kPanel; ++x, ++i) {
+          canvas.set(axes.left + x, axes.top + y, color_of(figure.colormap, any_density ? density[i] / largest : 0.0));
+        }
+      }
+    }
+    draw_points(canvas, axes, panel.points, !density.empty());
+    axes.draw_frame(canvas, panel.title, "x1", k == 0 ? "x2" : "");
+    if (k + 1 == panels && any_density) draw_colour_bar(canvas, axes, figure.colormap, largest);
+  }
+  return canvas;
+}
+
+Canvas draw_line(const LineFigure& figure) {
+  constexpr int kWidth = 640, kHeight = 320, kBins = 80;
+  const double width = (figure.x.hi - figure.x.lo) / kBins;
+  const auto histogram = [&](const std::vector<float>& values) {
+    std::vector<double> heights(kBins, 0.0);
+    for (const float v : values) {
+      const double bin = (static_cast<double>(v) - figure.x.lo) / width;
+      if (bin >= 0 && bin < kBins)
+        heights[static_cast<std::size_t>(bin)] += 1 / (static_cast<double>(values.size()) * width);
+    }
+    return heights;
+  };
+  const std::vector<double> samples = histogram(figure.samples), data = histogram(figure.data);
+  double top = 0;
+  for (const auto* series : {&samples, &data, &figure.model_density}) {
+    for (const double v : *series) top = std::isfinite(v) ? std::max(top, v) : top;
+  }
+  Axes axes{kLeft + 10, kTop + 6, kWidth, kHeight, figure.x, {0, top > 0 ? top * 1.06 : 1.0}};
+  Canvas canvas(axes.left + kWidth + 24, axes.top + kHeight + kBottom);
+  axes.draw_grid(canvas);
+  const auto bars = [&](const std::vector<double>& heights, Color color) {
+    for (int bin = 0; bin < kBins; ++bin) {
+      const Point corner = axes.at(figure.x.lo + bin * width, heights[static_cast<std::size_t>(bin)]);
+      const Point end = axes.at(figure.x.lo + (bin + 1) * width, 0);
+      const int x0 = static_cast<int>(std::lround(corner.x)), x1 = static_cast<int>(std::lround(end.x));
+      const int y0 = static_cast<int>(std::lround(corner.y)), y1 = static_cast<int>(std::lround(end.y));
+      canvas.fill(x0, y0, x1 - x0, y1 - y0, color);
+    }
+  };
+  const auto outline_of = [&](const std::vector<double>& heights, Color color) {
+    Polyline steps;
+    for (int bin = 0; bin < kBins; ++bin) {
+      steps.push_back(axes.at(figure.x.lo + bin * width, heights[static_cast<std::size_t>(bin)]));
+      steps.push_back(axes.at(figure.x.lo + (bin + 1) * width, heights[static_cast<std::size_t>(bin)]));
+    }
+    canvas.stroke({&steps, 1}, 1.2, color);
+  };
+  double legend = axes.left + 14;
+  const auto entry = [&](const std::string& name, Color color) {
+    canvas.line({legend, axes.top + 14.0}, {legend + 18, axes.top + 14.0}, 4, color);
+    canvas.text(name, {legend + 26, axes.top + 14 + kTextSize / 2}, kTextSize);
+    legend += 34 + 10 * static_cast<double>(name.size());
+  };
+  constexpr Color kPale{0.74f, 0.83f, 0.92f};
+  if (!figure.samples.empty()) bars(samples, kPale);
+  if (!figure.data.empty()) outline_of(data, kOrange);
+  axes.draw_curve(canvas, figure.xs, figure.model_density, kBlue);
+  if (!figure.model_density.empty()) entry("model", kBlue);
+  if (!figure.samples.empty()) entry("samples", kPale);
+  if (!figure.data.empty()) entry("data", kOrange);
+  axes.draw_frame(canvas, figure.title, "x", "p(x)");
+  return canvas;
+}
+
+Range range_of(const std::vector<std::span<const float>>& values) {
+  Range range{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
+  for (const auto& part : values) {
+    if (part.empty()) continue;
+    const std::vector<double> numbers(part.begin(), part.end());
+    range.lo = std::min(range.lo, quantile(numbers, 0.001));
+    range.hi = std::max(range.hi, quantile(numbers, 0.999));
+  }
+  if (!(range.lo <= range.hi)) return {-3, 3};
+  const double margin = range.hi > range.lo ? 0.12 * (range.hi - range.lo) : 1.0;
+  return {range.lo - margin, range.hi + margin};
+}
+
+View view_of(const std::vector<MatrixView>& points) {
+  std::vector<std::vector<float>> columns[2];
+  for (const MatrixView& part : points) {
+    for (std::size_t d = 0; d < 2; ++d) {
+      auto& column = columns[d].emplace_back();
+      for (std::size_t i = 0; i < part.rows; ++i) column.push_back(part.row(i)[d]);
+    }
+  }
+  const auto range = [](const std::vector<std::vector<float>>& parts) {
+    return range_of(std::vector<std::span<const float>>(parts.begin(), parts.end()));
+  };
+  View view{range(columns[0]), range(columns[1])};
+  // Square: a unit is equally long in both directions.
+  const double side = std::max(view.x.hi - view.x.lo, view.y.hi - view.y.lo);
+  for (Range* r : {&view.x, &view.y}) {
+    const double middle = (r->lo + r->hi) / 2;
+    *r = {middle - side / 2, middle + side / 2};
+  }
+  return view;
+}
+
+}  // namespace ebm::tools

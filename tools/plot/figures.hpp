@@ -1,0 +1,66 @@
+// The pictures of `ebm plot`. Each takes numbers and returns a canvas; nothing here reads a file or runs a model.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ebmcuda/matrix.hpp"
+#include "tools/plot/axes.hpp"
+#include "tools/plot/canvas.hpp"
+
+namespace ebm::tools {
+
+// Two dimensions: panels side by side with one view and one colour scale. density.cpp
+struct PlanePanel {
+  std::string title;
+  // p at each row of [N, 2]; unset: points only.
+  std::function<std::vector<double>(MatrixView)> density;
+  Matrix points;  // [n, 2], drawn over the density
+};
+struct PlaneFigure {
+  Range x, y;
+  std::vector<PlanePanel> panels;
+  Colormap colormap = Colormap::viridis;
+};
+Canvas draw_plane(const PlaneFigure& figure);
+
+// One dimension: densities as curves over histograms. density.cpp
+struct LineFigure {
+  Range x;
+  std::string title;
+  std::vector<double> xs, model_density;  // empty: no curve
+  std::vector<float> samples, data;       // either may be empty
+};
+Canvas draw_line(const LineFigure& figure);
+
+// A square view that holds nearly all points: their 0.1 % and 99.9 % quantiles and a margin. density.cpp
+struct View {
+  Range x, y;
+};
+View view_of(const std::vector<MatrixView>& points);
+// The same in one dimension.
+Range range_of(const std::vector<std::span<const float>>& values);
+
+// Contact sheets of images side by side, one value scale. sheet.cpp
+struct Sheet {
+  std::string title;
+  Matrix images;  // [n, height * width], row-major images
+};
+struct SheetFigure {
+  int image_height, image_width;
+  int per_row = 0;             // 0: about square
+  std::optional<Range> range;  // values of the colour scale's ends; unset: the 0.5 % and 99.5 % quantiles
+  Colormap colormap = Colormap::gray;
+  std::vector<Sheet> sheets;
+};
+Canvas draw_sheets(const SheetFigure& figure);
+
+// A training log: energy gap, energies, gradient norm against the iteration. curves.cpp
+struct TrainingCurves {
+  std::vector<double> iteration, energy_data, energy_samples, energy_gap, gradient_norm;
+};
+Canvas draw_curves(const TrainingCurves& curves, const std::string& title);
+
+}  // namespace ebm::tools
