@@ -60,7 +60,9 @@ class EnergyTest : public EngineTest {
     if (n >= 31) {
       EXPECT_LE(relative_error(f, expected_f), kEnergyTolerance);
       EXPECT_LE(relative_error(energy, expected_energy), kEnergyTolerance);
-      if (GetParam().precision != ebm::Precision::fp16) EXPECT_LE(on_kink, n / 20);
+      if (GetParam().precision != ebm::Precision::fp16) {
+        EXPECT_LE(on_kink, n / 20);
+      }
     }
     std::vector<float> alone(n);
     function->evaluate(x.values(), alone);
