@@ -42,6 +42,23 @@ EBM_HD inline NormalPair normal_pair(std::uint32_t r_a, std::uint32_t r_b) {
   return {rho * sine, rho * cosine};
 }
 
+#if defined(__CUDA_ARCH__)
+// The same with the hardware's approximations, for chains in half precision: a quarter of the instructions. Max error
+// kFastNormalError, absolute, reached once in 10^6 numbers, where u_a is within 2^-22 of 1; 1e-5 elsewhere.
+constexpr float kFastNormalError = 7e-4f;
+__device__ __forceinline__ NormalPair fast_normal_pair(std::uint32_t r_a, std::uint32_t r_b) {
+  float log2_u, rho;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(log2_u) : "f"(unit_float(r_a)));
+  asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(rho) : "f"(log2_u * -1.3862943611198906f));              // -2 ln u
+  const float angle = static_cast<float>(static_cast<std::int32_t>(r_b)) * 1.4629180792671596e-9f;  // pi 2^-31
+  return {rho * __sinf(angle), rho * __cosf(angle)};
+}
+__device__ __forceinline__ NormalBlock fast_normal_block(PhiloxWords w) {
+  const NormalPair p = fast_normal_pair(w.r0, w.r1), q = fast_normal_pair(w.r2, w.r3);
+  return {{p.a, p.b, q.a, q.b}};
+}
+#endif
+
 // The numbers of dimensions 4 block .. 4 block + 3.
 EBM_HD inline NormalBlock normal_block(PhiloxWords w) {
   const NormalPair p = normal_pair(w.r0, w.r1), q = normal_pair(w.r2, w.r3);

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
-#include "host/check.hpp"
 #include "host/cuda/batch_gradient.hpp"
 #include "host/cuda/devices.hpp"
+#include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
 #include "host/cuda/training.hpp"
 #include "host/cuda/transition.hpp"
@@ -19,9 +19,11 @@ namespace {
 
 class CudaChainSet final : public ChainSet {
  public:
-  CudaChainSet(std::shared_ptr<const Network> network, std::uint64_t seed, std::span<const std::uint64_t> ids,
-               std::span<const std::uint64_t> steps, const std::optional<GaussianBase>& base)
+  CudaChainSet(std::shared_ptr<const Network> network, std::shared_ptr<const MmaNetwork> mma, std::uint64_t seed,
+               std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
+               const std::optional<GaussianBase>& base)
       : network_(std::move(network)),
+        mma_(base ? nullptr : std::move(mma)),  // annealed chains run in fp32
         context_(network_->context()),
         scope_(std::in_place, *context_),
         seed_(seed),
@@ -61,9 +63,13 @@ class CudaChainSet final : public ChainSet {
     view.beta = beta;
     if (base_ && view.mala) base_->apply(&view);
     counts_.fill_zero();
-    context_->check(
-        launch_chains(plan_.plan(), network_->view(), chains(), view, n_steps, counts_.data(), context_->stream()),
-        "launching the chains");
+    if (mma_ != nullptr) {
+      mma_->launch(chains(), view, n_steps, counts_.data(), context_->stream());
+    } else {
+      context_->check(
+          launch_chains(plan_.plan(), network_->view(), chains(), view, n_steps, counts_.data(), context_->stream()),
+          "launching the chains");
+    }
     ChainCounts counts{};
     counts_.download({&counts, 1});
     return to_stats(counts, static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n_steps));
@@ -111,6 +117,7 @@ class CudaChainSet final : public ChainSet {
   }
 
   std::shared_ptr<const Network> network_;
+  std::shared_ptr<const MmaNetwork> mma_;  // null: fp32
   std::shared_ptr<const Context> context_;
   std::optional<Context::Scope> scope_;  // during construction only
   std::uint64_t seed_;
@@ -125,15 +132,22 @@ class CudaChainSet final : public ChainSet {
 
 class CudaEnergyFunction final : public EnergyFunction {
  public:
-  CudaEnergyFunction(std::shared_ptr<const Context> context, const Mlp& model) : context_(std::move(context)) {
+  CudaEnergyFunction(std::shared_ptr<const Context> context, const Mlp& model, Precision precision)
+      : context_(std::move(context)), precision_(precision) {
     const Context::Scope scope(*context_);
-    network_ = std::make_shared<Network>(context_, model.shape(), model.parameters());
+    const DeviceArray<float> parameters(context_, model.parameters());
+    network_ = std::make_shared<Network>(context_, model.shape(), parameters.data());
+    mma_ = MmaNetwork::make(*network_, model.shape(), precision, parameters.data());
+    context_->synchronize();
   }
 
   std::string path() const override {
+    if (mma_ != nullptr) return mma_->describe();
     const TileLayout layout = tile_layout(network_->view(), {.proposal = true, .base = false});
     constexpr std::int64_t kMany = 1 << 30;
-    return describe(choose_policy(network_->view(), layout, network_->limits(), kMany));
+    const std::string fp32 = describe(choose_policy(network_->view(), layout, network_->limits(), kMany));
+    if (precision_ == Precision::fp32) return fp32;
+    return fmt::format("{} (no {} kernel holds this network)", fp32, name_of(precision_));
   }
 
   void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
@@ -188,7 +202,7 @@ class CudaEnergyFunction final : public EnergyFunction {
 
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
                                    std::optional<GaussianBase> base) const override {
-    return std::make_unique<CudaChainSet>(network_, seed, ids, steps, base);
+    return std::make_unique<CudaChainSet>(network_, mma_, seed, ids, steps, base);
   }
 
  private:
@@ -206,32 +220,35 @@ class CudaEnergyFunction final : public EnergyFunction {
   }
 
   std::shared_ptr<const Context> context_;
+  Precision precision_;
   std::shared_ptr<const Network> network_;
+  std::shared_ptr<const MmaNetwork> mma_;  // null: chains run in fp32
 };
 
 class CudaEngine final : public Engine {
  public:
-  CudaEngine(int ordinal, void* stream) : context_(std::make_shared<Context>(ordinal, stream)) {}
+  CudaEngine(int ordinal, Precision precision, void* stream)
+      : context_(std::make_shared<Context>(ordinal, stream)), precision_(precision) {}
   std::string description() const override {
-    return fmt::format("cuda:{} {}, fp32", context_->ordinal(), context_->properties().name);
+    return fmt::format("cuda:{} {}, {}", context_->ordinal(), context_->properties().name, name_of(precision_));
   }
   std::unique_ptr<EnergyFunction> load(const Mlp& model) const override {
-    return std::make_unique<CudaEnergyFunction>(context_, model);
+    return std::make_unique<CudaEnergyFunction>(context_, model, precision_);
   }
   std::unique_ptr<TrainingSession> train(TrainingPlan plan, TrainingState start, std::span<const float> data,
                                          std::span<const int> labels) const override {
-    return make_cuda_training_session(context_, std::move(plan), std::move(start), data, labels);
+    return make_cuda_training_session(context_, precision_, std::move(plan), std::move(start), data, labels);
   }
 
  private:
   std::shared_ptr<const Context> context_;
+  Precision precision_;
 };
 
 }  // namespace
 
 std::unique_ptr<Engine> make_cuda_engine(int ordinal, Precision precision, void* stream) {
-  require(precision == Precision::fp32, "precision", "fp16 or fp16x3", "this build's CUDA engine runs fp32");
-  return std::make_unique<CudaEngine>(ordinal, stream);
+  return std::make_unique<CudaEngine>(ordinal, precision, stream);
 }
 
 }  // namespace ebm

@@ -105,12 +105,11 @@ std::string describe(const TilePolicy& policy) {
                                : "fused fp32 kernel, weights through L2";
 }
 
-Network::Network(std::shared_ptr<const Context> context, const MlpShape& shape, std::span<const float> parameters)
+Network::Network(std::shared_ptr<const Context> context, const MlpShape& shape, const float* parameters)
     : context_(std::move(context)), view_(network_view(shape)), image_(context_, view_.image_size) {
   image_.fill_zero();
   view_.image = image_.data();
-  const DeviceArray<float> flat(context_, parameters);
-  context_->check(launch_fill_image(view_, flat.data(), image_.data(), context_->stream()), "laying out the weights");
+  context_->check(launch_fill_image(view_, parameters, image_.data(), context_->stream()), "laying out the weights");
 }
 
 DeviceLimits Network::limits() const {

@@ -31,7 +31,8 @@ std::string describe(const TilePolicy& policy);
 
 class Network {
  public:
-  Network(std::shared_ptr<const Context> context, const MlpShape& shape, std::span<const float> parameters);
+  // `parameters` [parameter_count] are on the device.
+  Network(std::shared_ptr<const Context> context, const MlpShape& shape, const float* parameters);
 
   const NetworkView& view() const noexcept { return view_; }
   const std::shared_ptr<const Context>& context() const noexcept { return context_; }

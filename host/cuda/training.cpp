@@ -5,6 +5,7 @@
 
 #include "host/cuda/batch_gradient.hpp"
 #include "host/cuda/graph.hpp"
+#include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
 #include "host/cuda/transition.hpp"
 #include "kernels/training.hpp"
@@ -35,17 +36,18 @@ TrainingClock clock_of(const TrainingState& state) {
 
 class CudaTrainingSession final : public TrainingSession {
  public:
-  CudaTrainingSession(std::shared_ptr<const Context> context, TrainingPlan plan, const TrainingState& start,
-                      std::span<const float> data, std::span<const int> labels)
+  CudaTrainingSession(std::shared_ptr<const Context> context, Precision precision, TrainingPlan plan,
+                      const TrainingState& start, std::span<const float> data, std::span<const int> labels)
       : context_(std::move(context)),
         plan_(std::move(plan)),
         n_data_(static_cast<std::int64_t>(data.size()) / plan_.shape.dim),
-        network_(context_, plan_.shape, start.parameters),
+        parameters_(context_, std::span<const float>(start.parameters)),
+        network_(context_, plan_.shape, parameters_.data()),
+        mma_(MmaNetwork::make(network_, plan_.shape, precision, parameters_.data())),
         transition_(context_, plan_.transition),
         data_(context_, data),
         labels_(context_, labels),
         width_(context_, std::span<const float>(plan_.dequantize)),
-        parameters_(context_, std::span<const float>(start.parameters)),
         adam_m_(context_, std::span<const float>(start.adam_m)),
         adam_v_(context_, std::span<const float>(start.adam_v)),
         ema_(context_, std::span<const float>(start.ema)),
@@ -135,9 +137,13 @@ class CudaTrainingSession final : public TrainingSession {
   void queue_iteration(cudaStream_t stream) {
     TrainingClock* const clock = clock_.data();
     context_->check(launch_gather(gather_view(), stream), "launching the data batch");
-    context_->check(launch_chains(chains_plan_.plan(), network_.view(), chains_view(), step_view(), plan_.n_steps,
-                                  &clock->counts, stream),
-                    "launching the chains");
+    if (mma_ != nullptr) {
+      mma_->launch(chains_view(), step_view(), plan_.n_steps, &clock->counts, stream);
+    } else {
+      context_->check(launch_chains(chains_plan_.plan(), network_.view(), chains_view(), step_view(), plan_.n_steps,
+                                    &clock->counts, stream),
+                      "launching the chains");
+    }
     gradient_.run(network_.view(), pass_view(), stream);
     context_->check(launch_judge(judge_view(), stream), "launching the gradient's norm");
     UpdateView update{};
@@ -150,6 +156,7 @@ class CudaTrainingSession final : public TrainingSession {
     update.ema = ema_.data();
     update.image = network_.image();
     context_->check(launch_update(update, stream), "launching the parameter update");
+    if (mma_ != nullptr) mma_->fill(parameters_.data(), &clock->stopped, stream);
   }
 
   GatherView gather_view() {
@@ -233,11 +240,13 @@ class CudaTrainingSession final : public TrainingSession {
   std::shared_ptr<const Context> context_;
   TrainingPlan plan_;
   std::int64_t n_data_;
+  DeviceArray<float> parameters_;
   Network network_;
+  std::shared_ptr<MmaNetwork> mma_;  // null: chains run in fp32
   DeviceTransition transition_;
   DeviceArray<float> data_;
   DeviceArray<int> labels_;
-  DeviceArray<float> width_, parameters_, adam_m_, adam_v_, ema_, buffer_x_;
+  DeviceArray<float> width_, adam_m_, adam_v_, ema_, buffer_x_;
   DeviceArray<std::uint64_t> buffer_steps_;
   DeviceArray<float> batch_x_;
   DeviceArray<int> batch_labels_;
@@ -254,11 +263,11 @@ class CudaTrainingSession final : public TrainingSession {
 
 }  // namespace
 
-std::unique_ptr<TrainingSession> make_cuda_training_session(std::shared_ptr<const Context> context, TrainingPlan plan,
-                                                            TrainingState start, std::span<const float> data,
-                                                            std::span<const int> labels) {
+std::unique_ptr<TrainingSession> make_cuda_training_session(std::shared_ptr<const Context> context, Precision precision,
+                                                            TrainingPlan plan, TrainingState start,
+                                                            std::span<const float> data, std::span<const int> labels) {
   const Context::Scope scope(*context);
-  return std::make_unique<CudaTrainingSession>(context, std::move(plan), start, data, labels);
+  return std::make_unique<CudaTrainingSession>(context, precision, std::move(plan), start, data, labels);
 }
 
 }  // namespace ebm

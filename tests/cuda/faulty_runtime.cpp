@@ -1,0 +1,98 @@
+#include "faulty_runtime.hpp"
+
+#include <dlfcn.h>
+
+namespace faulty {
+namespace {
+
+// True when this call is to fail.
+bool strike() {
+  State& s = state();
+  ++s.calls;
+  if (s.failed) ++s.calls_after;
+  if (s.failed && s.sticky) return true;
+  if (s.calls != s.fail_at) return false;
+  s.failed = true;
+  return true;
+}
+
+template <class Function>
+Function real(Function, const char* name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+State& state() {
+  static State s;
+  return s;
+}
+
+void reset(long fail_at, cudaError_t code, bool sticky) {
+  const long live = state().live;
+  state() = {};
+  state().live = live;
+  state().fail_at = fail_at;
+  state().code = code;
+  state().sticky = sticky;
+}
+
+}  // namespace faulty
+
+// name(parameters) called with (arguments); `delta` more live objects on success.
+#define EBM_FAULTY(name, parameters, arguments, delta)      \
+  extern "C" cudaError_t name parameters {                  \
+    if (faulty::strike()) return faulty::state().code;      \
+    static const auto next = faulty::real(&name, #name);    \
+    const cudaError_t code = next arguments;                \
+    if (code == cudaSuccess) faulty::state().live += delta; \
+    return code;                                            \
+  }
+#define EBM_COUNTED(name, parameters, arguments)         \
+  extern "C" cudaError_t name parameters {               \
+    static const auto next = faulty::real(&name, #name); \
+    const cudaError_t code = next arguments;             \
+    if (code == cudaSuccess) faulty::state().live -= 1;  \
+    return code;                                         \
+  }
+
+EBM_FAULTY(cudaMallocAsync, (void** p, size_t n, cudaStream_t s), (p, n, s), 1)
+EBM_FAULTY(cudaMallocHost, (void** p, size_t n), (p, n), 1)
+EBM_FAULTY(cudaMemcpyAsync, (void* to, const void* from, size_t n, cudaMemcpyKind kind, cudaStream_t s),
+           (to, from, n, kind, s), 0)
+EBM_FAULTY(cudaMemsetAsync, (void* p, int v, size_t n, cudaStream_t s), (p, v, n, s), 0)
+EBM_FAULTY(cudaStreamCreateWithFlags, (cudaStream_t * s, unsigned flags), (s, flags), 1)
+EBM_FAULTY(cudaStreamSynchronize, (cudaStream_t s), (s), 0)
+EBM_FAULTY(cudaStreamBeginCapture, (cudaStream_t s, cudaStreamCaptureMode mode), (s, mode), 0)
+EBM_FAULTY(cudaGraphInstantiate, (cudaGraphExec_t * e, cudaGraph_t g, unsigned long long flags), (e, g, flags), 1)
+EBM_FAULTY(cudaGraphLaunch, (cudaGraphExec_t e, cudaStream_t s), (e, s), 0)
+EBM_FAULTY(cudaEventCreateWithFlags, (cudaEvent_t * e, unsigned flags), (e, flags), 1)
+EBM_FAULTY(cudaEventRecord, (cudaEvent_t e, cudaStream_t s), (e, s), 0)
+EBM_FAULTY(cudaEventSynchronize, (cudaEvent_t e), (e), 0)
+EBM_FAULTY(cudaGetDeviceProperties, (cudaDeviceProp * p, int ordinal), (p, ordinal), 0)
+EBM_FAULTY(cudaFuncSetAttribute, (const void* f, cudaFuncAttribute a, int v), (f, a, v), 0)
+EBM_FAULTY(cudaGetDevice, (int* ordinal), (ordinal), 0)
+
+EBM_COUNTED(cudaFreeAsync, (void* p, cudaStream_t s), (p, s))
+EBM_COUNTED(cudaFreeHost, (void* p), (p))
+EBM_COUNTED(cudaStreamDestroy, (cudaStream_t s), (s))
+EBM_COUNTED(cudaGraphExecDestroy, (cudaGraphExec_t e), (e))
+EBM_COUNTED(cudaEventDestroy, (cudaEvent_t e), (e))
+
+// The end of a capture makes a graph even when it reports a failure to us; a real failure makes none.
+extern "C" cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
+  static const auto next = faulty::real(&cudaStreamEndCapture, "cudaStreamEndCapture");
+  if (faulty::strike()) {
+    if (next(s, graph) == cudaSuccess && *graph != nullptr) cudaGraphDestroy(*graph);
+    *graph = nullptr;
+    return faulty::state().code;
+  }
+  return next(s, graph);
+}
+
+// A launch reports by cudaGetLastError. After a failure the engine calls it to clear the error, which isn't counted.
+extern "C" cudaError_t cudaGetLastError() {
+  static const auto next = faulty::real(&cudaGetLastError, "cudaGetLastError");
+  if (!faulty::state().failed && faulty::strike()) return faulty::state().code;
+  return next();
+}

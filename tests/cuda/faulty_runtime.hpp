@@ -1,0 +1,21 @@
+// The CUDA runtime with faults to order. The calls that the engine makes are defined again in the test program, where
+// the linker finds them first; each counts, then fails or goes on to the real one.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+namespace faulty {
+
+struct State {
+  long calls = 0;    // of those that can fail
+  long fail_at = 0;  // the call that fails, from 1; 0: none
+  cudaError_t code = cudaSuccess;
+  bool sticky = false;  // every later call fails alike
+  bool failed = false;
+  long calls_after = 0;  // calls that were made after the failure
+  long live = 0;         // allocations, streams, events and graphs that exist
+};
+State& state();
+void reset(long fail_at = 0, cudaError_t code = cudaSuccess, bool sticky = false);
+
+}  // namespace faulty
