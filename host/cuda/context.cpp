@@ -41,11 +41,7 @@ Context::Context(int ordinal, void* stream) : ordinal_(ordinal), owned_(stream =
 }
 
 Context::~Context() {
-  if (!owned_ || lost_) return;  // a lost context frees everything by itself
-  int previous = 0;
-  if (cudaGetDevice(&previous) != cudaSuccess || cudaSetDevice(ordinal_) != cudaSuccess) return;
-  cudaStreamDestroy(stream_);
-  cudaSetDevice(previous);
+  if (owned_ && !lost_) cudaStreamDestroy(stream_);  // a lost context frees everything by itself
 }
 
 void Context::check(cudaError_t code, const char* what, std::size_t bytes) const {

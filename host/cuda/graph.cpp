@@ -33,6 +33,7 @@ cudaGraphExec_t Graph::CaptureStream::end() const {
 }
 
 void Graph::CaptureStream::abandon() const noexcept {
+  if (context_.lost()) return;
   cudaGraph_t graph = nullptr;
   if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess && graph != nullptr) cudaGraphDestroy(graph);
   cudaGetLastError();

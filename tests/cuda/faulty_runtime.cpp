@@ -28,7 +28,16 @@ State& state() {
   return s;
 }
 
+// The capture under way. An engine that believes its device lost leaves it open, which would spoil the tests after it.
+cudaStream_t capturing = nullptr;
+
 void reset(long fail_at, cudaError_t code, bool sticky) {
+  if (capturing != nullptr) {
+    cudaGraph_t graph = nullptr;
+    const auto end = real(&cudaStreamEndCapture, "cudaStreamEndCapture");
+    if (end(capturing, &graph) == cudaSuccess && graph != nullptr) cudaGraphDestroy(graph);
+    capturing = nullptr;
+  }
   const long live = state().live;
   state() = {};
   state().live = live;
@@ -63,7 +72,6 @@ EBM_FAULTY(cudaMemcpyAsync, (void* to, const void* from, size_t n, cudaMemcpyKin
 EBM_FAULTY(cudaMemsetAsync, (void* p, int v, size_t n, cudaStream_t s), (p, v, n, s), 0)
 EBM_FAULTY(cudaStreamCreateWithFlags, (cudaStream_t * s, unsigned flags), (s, flags), 1)
 EBM_FAULTY(cudaStreamSynchronize, (cudaStream_t s), (s), 0)
-EBM_FAULTY(cudaStreamBeginCapture, (cudaStream_t s, cudaStreamCaptureMode mode), (s, mode), 0)
 EBM_FAULTY(cudaGraphInstantiate, (cudaGraphExec_t * e, cudaGraph_t g, unsigned long long flags), (e, g, flags), 1)
 EBM_FAULTY(cudaGraphLaunch, (cudaGraphExec_t e, cudaStream_t s), (e, s), 0)
 EBM_FAULTY(cudaEventCreateWithFlags, (cudaEvent_t * e, unsigned flags), (e, flags), 1)
@@ -79,10 +87,20 @@ EBM_COUNTED(cudaStreamDestroy, (cudaStream_t s), (s))
 EBM_COUNTED(cudaGraphExecDestroy, (cudaGraphExec_t e), (e))
 EBM_COUNTED(cudaEventDestroy, (cudaEvent_t e), (e))
 
+extern "C" cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode) {
+  if (faulty::strike()) return faulty::state().code;
+  static const auto next = faulty::real(&cudaStreamBeginCapture, "cudaStreamBeginCapture");
+  const cudaError_t code = next(s, mode);
+  if (code == cudaSuccess) faulty::capturing = s;
+  return code;
+}
+
 // The end of a capture makes a graph even when it reports a failure to us; a real failure makes none.
 extern "C" cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
   static const auto next = faulty::real(&cudaStreamEndCapture, "cudaStreamEndCapture");
-  if (faulty::strike()) {
+  const bool strikes = faulty::strike();
+  faulty::capturing = nullptr;
+  if (strikes) {
     if (next(s, graph) == cudaSuccess && *graph != nullptr) cudaGraphDestroy(*graph);
     *graph = nullptr;
     return faulty::state().code;
