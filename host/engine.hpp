@@ -56,8 +56,7 @@ class ChainSet {
   virtual void positions(std::span<float> x) const = 0;
   // Every chain to the uniform start of its current step (purpose 1).
   virtual void start_uniform() = 0;
-  // n_steps of the transition on exp(-E). With beta < 1 on exp(-(beta E + (1 - beta) E0)); `base` was given at
-  // creation.
+  // n_steps of the transition on exp(-E). A set made with a base runs mala only, on exp(-(beta E + (1 - beta) E0)).
   virtual ChainStats run(const Transition& transition, std::int64_t n_steps, float beta = 1.0f) = 0;
   // E of the current positions, and E0 where there is a base (else leave it empty), n values each.
   virtual void energies(std::span<float> energy, std::span<float> base_energy = {}) const = 0;

@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <utility>
 
 #include "ebmcuda/log_z.hpp"
@@ -127,11 +128,49 @@ Start start_region(const Mlp& model, MatrixView data) {
       square += x * x / n;
       extent = {std::min(extent.lo, x), std::max(extent.hi, x)};
     }
-    const double std = std::sqrt(std::max(square - mean * mean, 1e-6));
+    const double variance = square - mean * mean;
+    const double std = variance > 0 ? std::sqrt(variance) : 1;
     start.box[d] = {mean - 3 * std, mean + 3 * std};
     start.extent.push_back(extent);
   }
   return start;
+}
+
+// Far from the data a network's head is close to linear along a ray, so that a wrong slope s against a weak confinement
+// makes a mode far out, at -s / confinement. A step x - grad E / confinement from anywhere on that side lands on it.
+// Widens the box to what such steps find from points on rays.
+void include_far_modes(const EnergyFunction& function, const Region& start, float confinement, Region* region) {
+  if (!(confinement > 0)) return;
+  const std::size_t dim = start.size(), rays = dim == 1 ? 2 : 64;
+  std::vector<float> x;
+  for (double radius = 0.02; radius < 1e3; radius *= 1.3) {  // in half widths of the start
+    for (std::size_t r = 0; r < rays; ++r) {
+      const double angle = 2 * std::numbers::pi * static_cast<double>(r) / static_cast<double>(rays);
+      const std::array direction = {std::cos(angle), std::sin(angle)};
+      for (std::size_t d = 0; d < dim; ++d) {
+        const double centre = (start[d].lo + start[d].hi) / 2;
+        x.push_back(static_cast<float>(centre + radius * direction[d] * start[d].width() / 2));
+      }
+    }
+  }
+  constexpr int kSteps = 3;
+  const std::size_t n = x.size() / dim;
+  std::vector<float> visited, energies, energy(n), gradient(x.size());
+  for (int step = 0; step <= kSteps; ++step) {
+    function.evaluate(x, energy, gradient);
+    visited.insert(visited.end(), x.begin(), x.end());
+    energies.insert(energies.end(), energy.begin(), energy.end());
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] -= gradient[i] / confinement;
+  }
+  float lowest = std::numeric_limits<float>::infinity();
+  for (const float e : energies) lowest = std::min(lowest, e);
+  for (std::size_t i = 0; i < energies.size(); ++i) {
+    if (!(energies[i] < lowest + 25)) continue;
+    for (std::size_t d = 0; d < dim; ++d) {
+      const auto at = static_cast<double>(visited[i * dim + d]);
+      (*region)[d] = {std::min((*region)[d].lo, at), std::max((*region)[d].hi, at)};
+    }
+  }
 }
 
 // Grows the box while there is mass near a side, and fits it to the mass once there is none: a grid spent on emptiness
@@ -143,10 +182,10 @@ Region find_region(const EnergyFunction& function, const Start& start, float con
   const double reach = confinement > 0 ? std::sqrt(60 / static_cast<double>(confinement)) : 0;
   Region region = start.box;
   for (Range& range : region) {
-    const double centre = (range.lo + range.hi) / 2;
-    const double half = range.width() / 2 * std::clamp(reach / (range.width() / 2), 2.0, 10.0);
+    const double centre = (range.lo + range.hi) / 2, half = std::clamp(reach, range.width(), 5 * range.width());
     range = {centre - half, centre + half};
   }
+  include_far_modes(function, start.box, confinement, &region);
   for (int round = 0; round < 40; ++round) {
     const GridSum sum = integrate(function, region, points);
     bool grown = false, shrunk = false;
