@@ -140,7 +140,7 @@ void run(const CLI::App& app, const MakeDataOptions& options) {
 
 Command add_data_command(CLI::App& ebm) {
   CLI::App* app = ebm.add_subcommand("data", "Draw from a density in the plane; select, shuffle and split a file");
-  app->description(fmt::format(
+  app->footer(fmt::format(
       "Examples:\n"
       "  ebm data two_moons --n 8192 --out moons.npy\n"
       "  ebm data two_moons --n 65536 --first 8192 --out fresh.npy     points that the first call did not draw\n"

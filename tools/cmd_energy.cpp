@@ -53,7 +53,7 @@ void run(const EnergyOptions& options) {
 
 Command add_energy_command(CLI::App& ebm) {
   CLI::App* app = ebm.add_subcommand("energy", "The energy of every point, and its gradient");
-  app->description(
+  app->footer(
       "Examples:\n"
       "  ebm energy moons.safetensors moons.npy --out energies.npy\n"
       "  ebm energy moons.safetensors moons.npy --gradient gradients.npy --out energies.npy\n"

@@ -35,7 +35,7 @@ struct EvaluateOptions {
   AisOptions ais;
   float dequantize = 0;
   std::optional<Density2d> density;
-  bool baselines = true;
+  std::optional<bool> baselines;  // unset: on
 };
 
 std::optional<Method> parse_method(std::string_view text, std::string_view option) {
@@ -213,7 +213,7 @@ void run(const EvaluateOptions& options) {
   }
   if (options.density) json["density"] = compare_with_truth(*options.density, x, likelihood);
   if (!data.labels.empty()) json["classification"] = classify(model, {x, data.labels}, device);
-  if (options.baselines) json["baselines"] = fit_baselines(options, fitted_on, x);
+  if (options.baselines.value_or(true)) json["baselines"] = fit_baselines(options, fitted_on, x);
   if (!refusal.empty()) json["refused"] = refusal;
   fmt::print("{}\n", json.dump(2));
   flush_stdout();
@@ -224,7 +224,7 @@ void run(const EvaluateOptions& options) {
 
 Command add_evaluate_command(CLI::App& ebm) {
   CLI::App* app = ebm.add_subcommand("evaluate", "Log-likelihood in nats, with its error, beside baselines");
-  app->description(
+  app->footer(
       "Examples:\n"
       "  ebm evaluate moons.safetensors fresh.npy --density two_moons\n"
       "  ebm evaluate digits.safetensors test.npy --train train.npy --dequantize 1\n"
@@ -249,7 +249,7 @@ Command add_evaluate_command(CLI::App& ebm) {
   add_choice(
       *app, "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); }, "NAME",
       "DATA was drawn from this density of ebm data: adds the gap to the truth");
-  app->add_flag("--baselines,!--no-baselines", options->baselines, "fit and report baselines (default on)");
+  add_switch(*app, "--baselines,!--no-baselines", options->baselines, "fit and report baselines (default on)");
   options->common.add(*app);
   return {app, [options] { run(*options); }};
 }

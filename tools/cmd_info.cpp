@@ -25,6 +25,9 @@ struct InfoOptions {
   bool json = false;
 };
 
+// As a double that prints like the float: 0.1, not 0.10000000149.
+double shortest(float value) { return std::stod(fmt::format("{}", value)); }
+
 Json describe_build() {
   Json devices = Json::array();
   for (const DeviceDescription& device : available_devices()) {
@@ -52,7 +55,7 @@ Json describe_model(const Mlp& model, const Device& device) {
             {"activation", to_string(shape.activation)},
             {"head", to_string(shape.head)},
             {"outputs", shape.outputs},
-            {"confinement", shape.confinement},
+            {"confinement", shortest(shape.confinement)},
             {"parameters", shape.parameter_count()}};
   if (const auto& standardization = model.standardization()) {
     json["mean"] = standardization->mean;
@@ -104,7 +107,7 @@ void run(const InfoOptions& options) {
 
 Command add_info_command(CLI::App& ebm) {
   CLI::App* app = ebm.add_subcommand("info", "Devices and build, or what a model file holds");
-  app->description(
+  app->footer(
       "Examples:\n"
       "  ebm info\n"
       "  ebm info moons.safetensors\n"

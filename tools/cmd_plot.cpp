@@ -15,6 +15,7 @@
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/inputs.hpp"
+#include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
 #include "tools/plot/figures.hpp"
@@ -40,7 +41,7 @@ void parse(std::string_view option, const std::string& text, ImageSize& value) {
 struct PlotOptions {
   CommonOptions common;
   fs::path input, out;
-  MlpReadOptions read;
+  ModelOptions model;  // only how to read one
   std::optional<fs::path> data, samples;
   std::optional<ColumnSelection> columns;
   std::optional<Density2d> density;
@@ -249,7 +250,7 @@ Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& c
 }
 
 Canvas plot_model(const PlotOptions& options, const Console& console, const Device& device) {
-  const Mlp model = Mlp::load(options.input, options.read);
+  const Mlp model = Mlp::load(options.input, options.model.read);
   if (options.density && model.dim() != 2) {
     throw ConfigError("--density", std::string(to_string(*options.density)),
                       fmt::format("is a density in the plane; the model has D = {}", model.dim()));
@@ -304,7 +305,7 @@ void run(const CLI::App& app, const PlotOptions& options) {
 
 Command add_plot_command(CLI::App& ebm) {
   CLI::App* app = ebm.add_subcommand("plot", "Pictures (PNG) of a model, points, images or a training log");
-  app->description(
+  app->footer(
       "Examples:\n"
       "  ebm plot moons.safetensors --density two_moons --out moons.png      truth and model side by side, with "
       "samples\n"
@@ -335,11 +336,7 @@ Command add_plot_command(CLI::App& ebm) {
              "samples or images to show (default 1000 in the plane, 64 of a model)");
   add_option(*app, "--langevin-steps", options->steps, "K", "steps of a model's chains (default 1000)");
   options->sampler.add(*app);
-  add_choice(
-      *app, "--activation", options->read.activation,
-      [](auto text, auto field) { return parse_activation(text, field); }, "NAME",
-      "of a PyTorch state dict that does not say")
-      ->group("Reading a PyTorch state dict");
+  options->model.add_hints(*app);
   options->common.add(*app);
   return {app, [app, options] { run(*app, *options); }};
 }

@@ -141,7 +141,7 @@ void run(const CLI::App& app, const SampleCommandOptions& options) {
 
 Command add_sample_command(CLI::App& ebm) {
   CLI::App* app = ebm.add_subcommand("sample", "Run chains on a model's energy");
-  app->description(
+  app->footer(
       "Examples:\n"
       "  ebm sample moons.safetensors --chains 1000 --out samples.npy\n"
       "  ebm sample moons.safetensors --chains 64 --langevin-steps 2000 --trajectory path.npy --thin 20 --out end.npy\n"

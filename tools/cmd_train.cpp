@@ -230,7 +230,7 @@ void run(const CLI::App& app, const TrainCommandOptions& options) {
 
 Command add_train_command(CLI::App& ebm) {
   CLI::App* app = ebm.add_subcommand("train", "Train a model on data by maximum likelihood");
-  app->description(
+  app->footer(
       "Examples:\n"
       "  ebm train moons.npy --out moons.safetensors\n"
       "  ebm train moons.npy --out moons.safetensors --hidden 128,128 --steps 6000 --log moons.jsonl\n"

@@ -97,6 +97,15 @@ void parse(std::string_view option, const std::string& text, Box& value) {
   value = Box{{lo}, {hi}};
 }
 
+CLI::Option* add_switch(CLI::App& app, const std::string& names, std::optional<bool>& value, const std::string& help) {
+  const auto read = [names, &value](std::int64_t count) {
+    if (count == 0)
+      throw ConfigError(names.substr(0, names.find(',')), "both", "is given with its opposite; choose one");
+    value = count > 0;
+  };
+  return app.add_flag_function(names, read, help);
+}
+
 void require_given(const CLI::App& app, const std::string& option, std::string_view what) {
   if (app.get_option(option)->count() == 0) throw ConfigError(option, "(not given)", std::string(what));
 }

@@ -47,6 +47,9 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, Value& value, Pa
   return app.add_option_function<std::string>(name, read, help)->type_name(type);
 }
 
+// A flag with its opposite, "--baselines,!--no-baselines".
+CLI::Option* add_switch(CLI::App& app, const std::string& names, std::optional<bool>& value, const std::string& help);
+
 // A required option is checked after --config has been applied, so that a file may give it.
 void require_given(const CLI::App& app, const std::string& option, std::string_view what);
 

@@ -43,8 +43,8 @@ void TrainSettings::add(CLI::App& app) {
   model(
       add_option(app, "--init-scale", init_scale, "S", "multiplies the first layer's initial weights (default by D)"));
   model(add_option(app, "--init-model", init_model, "FILE", "start from this model's parameters and shape"));
-  model(app.add_flag("--standardize,!--no-standardize", standardize,
-                     "map the data to mean 0 and standard deviation 1 inside the model (default on)"));
+  model(add_switch(app, "--standardize,!--no-standardize", standardize,
+                   "map the data to mean 0 and standard deviation 1 inside the model (default on)"));
 
   sampler.add(app);
   const auto chains = [&](CLI::Option* option) { group(option, "Chains"); };
