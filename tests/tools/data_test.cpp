@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "ebmcuda/dataset.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/files.hpp"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/files.hpp"
 #include "tools/program.hpp"
