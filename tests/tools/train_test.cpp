@@ -1,9 +1,9 @@
+#include <algorithm>
+#include <set>
+
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/trainer.hpp"
 #include "tools/program.hpp"
-
-#include <algorithm>
-#include <set>
 
 namespace ebm::test {
 namespace {
