@@ -16,6 +16,8 @@ TrainerOptions TrainerOptions::defaults(int dim) {
   return options;
 }
 
-float default_first_layer_scale(int dim) { return dim <= 3 ? 6.0f : 1.0f; }
+float default_first_layer_scale(int dim) { return dim <= 3 ? 6.0f : 2.0f; }
+
+float default_confinement(int dim) { return dim <= 3 ? 0.1f : 1.0f; }
 
 }  // namespace ebm

@@ -38,7 +38,7 @@ void TrainSettings::add(CommandLine& line) {
       "--head", head, [](auto text, auto field) { return parse_head(text, field); },
       "scalar, or logits: a classifier read as an energy (default scalar)");
   line.add("--classes", classes, "C", "logits: number of classes (default: largest label + 1)");
-  line.add("--confinement", confinement, "K", "K/2 |x|^2 is added to the energy (default 0.1)");
+  line.add("--confinement", confinement, "K", "K/2 |x|^2 is added to the energy (default by D)");
   line.add("--init-scale", init_scale, "S", "multiplies the first layer's initial weights (default by D)");
   line.add("--init-model", init_model, "FILE", "start from this model's parameters and shape");
   line.add_switch("--standardize,!--no-standardize", standardize,
@@ -158,7 +158,7 @@ Mlp TrainSettings::initial_model(const Data& data, std::uint64_t seed) const {
   }
   MlpShape shape;
   shape.hidden = {128, 128};
-  shape.confinement = kDefaultConfinement;
+  shape.confinement = default_confinement(static_cast<int>(data.x.cols()));
   shape = apply(shape, data);
   Mlp model = Mlp::random(shape, seed, init_scale.value_or(default_first_layer_scale(shape.dim)));
   if (standardize.value_or(true)) model.set_standardization(standardization_of(data.x, dequantize.value_or(0.0f)));

@@ -13,10 +13,6 @@
 
 namespace ebm::tools {
 
-// The confinement of a new model. Its x is standardised, so the quadratic's own standard deviation is 3 data standard
-// deviations: the tails are the network's to shape, and the integral is finite.
-inline constexpr float kDefaultConfinement = 0.1f;
-
 struct TrainSettings {
   // model
   std::optional<std::vector<int>> hidden;

@@ -68,7 +68,9 @@ class ContainmentTest : public EngineTest {
       EXPECT_TRUE(std::isfinite(got.energy[i])) << i;
       for (std::size_t d = 0; d < kDim; ++d) {
         ASSERT_TRUE(std::isfinite(got.x[i * kDim + d])) << i;
-        if (!is_bad) ASSERT_EQ(got.x[i * kDim + d], clean.x[i * kDim + d]) << "chain " << i << " noticed";
+        if (!is_bad) {
+          ASSERT_EQ(got.x[i * kDim + d], clean.x[i * kDim + d]) << "chain " << i << " noticed";
+        }
       }
     }
     EXPECT_EQ(run(start, t, {1, 4, 7}), got) << "restarts must not depend on the split of K";
@@ -123,7 +125,9 @@ TEST_P(ContainmentTest, ChainsThatExplode) {
     EXPECT_EQ(got.restarted[i] != 0, i == 20 || i == 21) << i;
     for (std::size_t d = 0; d < kDim; ++d) {
       ASSERT_TRUE(std::isfinite(got.x[i * kDim + d])) << i;
-      if (i != 20 && i != 21) ASSERT_EQ(got.x[i * kDim + d], clean.x[i * kDim + d]) << i;
+      if (i != 20 && i != 21) {
+        ASSERT_EQ(got.x[i * kDim + d], clean.x[i * kDim + d]) << i;
+      }
     }
   }
   EXPECT_EQ(run(start, t, {5, 7}), got);

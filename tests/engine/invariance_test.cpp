@@ -39,6 +39,11 @@ ebm::Transition mala() {
   return t;
 }
 
+ebm::Transition without_jumps(ebm::Transition t) {
+  t.jump_prob = 0;
+  return t;
+}
+
 ebm::Transition limited(ebm::Transition t, int dim, float side, float grad_clip) {
   t.grad_clip = grad_clip;
   t.clamp_lo.assign(static_cast<std::size_t>(dim), -side);
@@ -52,11 +57,11 @@ std::vector<Case> cases() {
   return {
       {"langevin", shape_of(2, {33, 17}), langevin()},
       {"langevin limited", shape_of(5, {16}, Activation::tanh, Head::logits, 0.3f), limited(langevin(), 5, 1.0f, 0.5f)},
-      {"langevin tempered", shape_of(3, {33}, Activation::elu), langevin(), 0.3f},
       {"mala", shape_of(1, {7, 7, 7, 7}, Activation::gelu, Head::scalar, 0.5f), mala()},
       {"mala wide", shape_of(64, {128, 128}, Activation::silu, Head::scalar, 0.5f), mala()},
       {"mala limited", shape_of(16, {100}, Activation::softplus, Head::logits, 0.3f), limited(mala(), 16, 2.8f, 1.0f)},
       {"mala tempered", shape_of(3, {33}, Activation::relu, Head::scalar, 0.2f), mala(), 0.6f},
+      {"mala tempered, no jumps", shape_of(5, {17, 9}, Activation::elu), without_jumps(mala()), 0.0f},
   };
 }
 

@@ -55,7 +55,9 @@ TEST_P(ReplayBufferTest, DrawsDistinctSlotsAnewEachIteration) {
         }
       }
     }
-    if (capacity >= 100) EXPECT_NE(buffer.draw(0, 50), buffer.draw(1, 50));
+    if (capacity >= 100) {
+      EXPECT_NE(buffer.draw(0, 50), buffer.draw(1, 50));
+    }
   }
   EXPECT_THROW(ebm::ReplayBuffer(model_, options(10, 0), kSeed).draw(0, 11), ebm::ConfigError);
 }

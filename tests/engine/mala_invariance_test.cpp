@@ -1,0 +1,154 @@
+// The Metropolis-adjusted chain leaves its target invariant for any step size: 10^6 exact draws have the same law after
+// K steps. The unadjusted chain at the same step size does not, and the tests see it.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <random>
+
+#include "ebmcuda/sampler.hpp"
+#include "support/engines.hpp"
+#include "support/networks.hpp"
+#include "support/statistics.hpp"
+
+namespace {
+
+using namespace support;
+
+class MalaInvarianceTest : public EngineTest {
+ protected:
+  static constexpr std::size_t kChains = 1000000;
+
+  ebm::SampleResult run(const ebm::Mlp& model, const ebm::Sampler& sampler, const ebm::Matrix& start,
+                        int n_steps) const {
+    ebm::SampleOptions options;
+    options.init = start;
+    options.n_steps = n_steps;
+    options.seed = 99;
+    return ebm::sample(model, sampler, options, device());
+  }
+
+  static double standard_p(const ebm::Matrix& x) {
+    return gaussian_p_value(
+        x.values(), static_cast<int>(x.cols()), [](int) { return 0.0; }, [](int) { return 1.0; });
+  }
+};
+
+// Rejects a missing or inverted proposal ratio, an acceptance that forgets the energy, jumps accepted from outside the
+// box they go to, a rejected chain that moves.
+TEST_P(MalaInvarianceTest, GaussianWithJumps) {
+  for (const int dim : {1, 16}) {
+    const ebm::Mlp model(shape_of(dim, {1}, ebm::Activation::tanh, ebm::Head::scalar, 1.0f));
+    const ebm::Matrix start = random_points(kChains / (dim == 1 ? 1 : 4), static_cast<std::size_t>(dim), 1);
+    ASSERT_GT(standard_p(start), kAlpha);
+    const float h = dim == 1 ? 0.9f : 0.3f;
+    for (const float jump_prob : {0.0f, 0.3f}) {
+      for (const int n_steps : {1, 10}) {
+        SCOPED_TRACE(testing::Message() << "D " << dim << " jumps " << jump_prob << " K " << n_steps);
+        const ebm::Mala sampler{.step_size = h, .jump_prob = jump_prob, .grad_clip = {}, .clamp = {}};
+        const ebm::SampleResult result = run(model, sampler, start, n_steps);
+        EXPECT_GT(standard_p(result.x), kAlpha);
+        EXPECT_EQ(result.stats.restarts, 0u);
+        const double acceptance = result.stats.acceptance();
+        EXPECT_GT(acceptance, 0.2);
+        EXPECT_LT(acceptance, 0.99);
+        const double share = static_cast<double>(result.stats.jumps_proposed) / static_cast<double>(result.stats.steps);
+        EXPECT_NEAR(share, static_cast<double>(jump_prob), 0.005);
+        if (dim == 1 && jump_prob > 0) {
+          EXPECT_GT(result.stats.jumps_accepted, result.stats.jumps_proposed / 10);
+        }
+        // It must have moved, or leaving the law invariant is nothing.
+        std::size_t still = 0;
+        for (std::size_t i = 0; i < start.rows(); ++i) still += start(i, 0) == result.x(i, 0);
+        EXPECT_LT(static_cast<double>(still), 0.7 * static_cast<double>(start.rows()));
+      }
+    }
+    ebm::LangevinDynamics unadjusted;
+    unadjusted.step_size = h;
+    EXPECT_LT(standard_p(run(model, unadjusted, start, 10).x), kAlpha) << "the unadjusted chain must be found out";
+  }
+}
+
+// Clipped gradients and a box keep the chain exact: the target is then the Gaussian cut to the box.
+TEST_P(MalaInvarianceTest, ClippedGradientAndBox) {
+  const ebm::Mlp model(shape_of(1, {1}, ebm::Activation::tanh, ebm::Head::scalar, 1.0f));
+  std::mt19937_64 bits(5);
+  std::normal_distribution<float> normal;
+  ebm::Matrix start(kChains / 2, 1);
+  for (float& v : start.values()) {
+    do v = normal(bits);
+    while (v < -0.5f || v > 1.5f);
+  }
+  const double mass = normal_cdf(1.5) - normal_cdf(-0.5);
+  const auto cdf = [&](double x) { return std::clamp((normal_cdf(x) - normal_cdf(-0.5)) / mass, 0.0, 1.0); };
+  const ebm::Mala sampler{.step_size = 0.2f, .jump_prob = 0.1f, .grad_clip = 0.3f, .clamp = ebm::Box{{-0.5f}, {1.5f}}};
+  const ebm::Matrix x = run(model, sampler, start, 10).x;
+  EXPECT_GT(ks_p_value(x.values(), cdf), kAlpha);
+  const ebm::Mala free{.step_size = 0.2f, .jump_prob = 0.1f, .grad_clip = 0.3f, .clamp = {}};
+  EXPECT_LT(ks_p_value(run(model, free, start, 10).x.values(), cdf), kAlpha);
+}
+
+// A random network in the plane, far from Gaussian. Exact draws by rejection from N(0, 1/kappa I): the network's part
+// of the energy is bounded below by its smallest value on a fine grid, less a margin that its slope allows between the
+// grid's points. After 10 steps the law of x, y, x + y, x y and E is that of other exact draws.
+TEST_P(MalaInvarianceTest, RandomNetworkInThePlane) {
+  const ebm::Mlp model = random_network(shape_of(2, {12}, ebm::Activation::tanh, ebm::Head::scalar, 1.0f), 17);
+  const ref::Network network = to_reference(model);
+  const auto part = [&](double x, double y) {
+    return ref::evaluate(network, ref::Vector{x, y}).energy - 0.5 * (x * x + y * y);
+  };
+  double lowest = 1e9, slope = 0;
+  const double spacing = 0.04;
+  for (double x = -6; x <= 6; x += spacing) {
+    for (double y = -6; y <= 6; y += spacing) {
+      const ref::Evaluation e = ref::evaluate(network, ref::Vector{x, y});
+      lowest = std::min(lowest, e.energy - 0.5 * (x * x + y * y));
+      slope = std::max(slope, std::hypot(e.gradient[0] - x, e.gradient[1] - y));
+    }
+  }
+  lowest -= slope * spacing;
+  std::mt19937_64 bits(6);
+  std::normal_distribution<double> normal;
+  std::uniform_real_distribution<double> uniform;
+  const auto exact = [&](std::size_t n) {
+    ebm::Matrix draws(n, 2);
+    for (std::size_t i = 0; i < n;) {
+      const double x = normal(bits), y = normal(bits);
+      if (std::log(uniform(bits)) >= lowest - part(x, y)) continue;
+      draws(i, 0) = static_cast<float>(x);
+      draws(i++, 1) = static_cast<float>(y);
+    }
+    return draws;
+  };
+  const ebm::Matrix start = exact(250000), fresh = exact(250000);
+
+  const auto smallest_p = [&](const ebm::Matrix& a, const ebm::Matrix& b) {
+    const auto e_a = ebm::energy(model, a, device()), e_b = ebm::energy(model, b, device());
+    double smallest = 1;
+    for (int feature = 0; feature < 5; ++feature) {
+      const auto values = [&](const ebm::Matrix& m, const std::vector<float>& e) {
+        std::vector<double> v(m.rows());
+        for (std::size_t i = 0; i < v.size(); ++i) {
+          const double x = static_cast<double>(m(i, 0)), y = static_cast<double>(m(i, 1));
+          v[i] = std::array{x, y, x + y, x * y, static_cast<double>(e[i])}[static_cast<std::size_t>(feature)];
+        }
+        return v;
+      };
+      smallest = std::min(smallest, ks_two_sample_p_value(values(a, e_a), values(b, e_b)));
+    }
+    return std::min(1.0, 5 * smallest);
+  };
+  ASSERT_GT(smallest_p(start, fresh), kAlpha);
+  for (const float h : {0.05f, 0.3f}) {
+    const ebm::Mala sampler{.step_size = h, .jump_prob = 0.1f, .grad_clip = {}, .clamp = {}};
+    EXPECT_GT(smallest_p(run(model, sampler, start, 10).x, fresh), kAlpha) << h;
+  }
+  ebm::LangevinDynamics unadjusted;
+  unadjusted.step_size = 0.3f;
+  EXPECT_LT(smallest_p(run(model, unadjusted, start, 10).x, fresh), kAlpha);
+}
+
+EBM_INSTANTIATE_ENGINES(MalaInvarianceTest);
+
+}  // namespace

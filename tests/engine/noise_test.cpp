@@ -1,0 +1,123 @@
+// The numbers that chains are made of, read back through a chain whose energy is zero.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "support/engines.hpp"
+#include "support/networks.hpp"
+
+namespace {
+
+using namespace support;
+
+class NoiseTest : public EngineTest {
+ protected:
+  static constexpr std::uint64_t kSeed = 0x123456789abcdef0;
+  // What the engines promise for every pair of words.
+  static constexpr double kNormalError = 1e-6;
+
+  // One step of x <- x + n from 0, for chains `ids` at steps `steps`: the normals themselves.
+  std::vector<float> normals(const std::vector<std::uint64_t>& ids, const std::vector<std::uint64_t>& steps,
+                             int dim) const {
+    const auto function = engine()->load(ebm::Mlp(shape_of(dim, {1}, ebm::Activation::tanh)));
+    const auto chains = function->chains(kSeed, ids, steps);
+    std::vector<float> x(ids.size() * static_cast<std::size_t>(dim), 0.0f);
+    chains->set_positions(x);
+    ebm::Transition transition;
+    transition.noise_scale = 1.0f;
+    chains->run(transition, 1);
+    chains->positions(x);
+    return x;
+  }
+
+  void expect_reference(const std::vector<std::uint64_t>& ids, const std::vector<std::uint64_t>& steps, int dim) const {
+    const std::vector<float> got = normals(ids, steps, dim);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const ref::Vector expected = ref::normals(kSeed, ids[i], steps[i], dim);
+      for (std::size_t d = 0; d < expected.size(); ++d) {
+        ASSERT_NEAR(static_cast<double>(got[i * expected.size() + d]), expected[d], kNormalError)
+            << "chain " << ids[i] << " step " << steps[i] << " dimension " << d;
+      }
+    }
+  }
+};
+
+TEST_P(NoiseTest, NormalsAreTheReferences) {
+  for (const int dim : {1, 2, 3, 4, 5, 7, 64}) {
+    std::vector<std::uint64_t> ids, steps;
+    for (std::uint64_t i = 0; i < 3000; ++i) {
+      ids.push_back(i * 977);
+      steps.push_back(i % 101);
+    }
+    expect_reference(ids, steps, dim);
+  }
+}
+
+// Ids up to 2^56 and steps up to 2^48: every bit of both reaches the counter.
+TEST_P(NoiseTest, ChainIdsAndStepsOfEveryMagnitude) {
+  std::vector<std::uint64_t> ids, steps;
+  for (int i = 0; i < 56; ++i) {
+    for (int s = 0; s < 48; ++s) {
+      ids.push_back((std::uint64_t{1} << i) - (i % 2 == 0 ? 0 : 1));
+      steps.push_back((std::uint64_t{1} << s) - (s % 3 == 0 ? 1 : 0));
+    }
+  }
+  ids.push_back((std::uint64_t{1} << 56) - 1);
+  steps.push_back((std::uint64_t{1} << 48) - 1);
+  expect_reference(ids, steps, 6);
+}
+
+// Among 4 million chains, those whose words are nearest the edges: u next to 0 (the longest normals), u next to 1
+// (where 1 - u must keep its digits), angles next to every multiple of an eighth of the circle.
+TEST_P(NoiseTest, ExtremeWords) {
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> low, high, angle;
+  const auto keep = [](auto& list, std::uint32_t distance, std::uint64_t id) {
+    if (list.size() == 32 && distance >= list.front().first) return;
+    list.emplace_back(distance, id);
+    std::push_heap(list.begin(), list.end());
+    if (list.size() <= 32) return;
+    std::pop_heap(list.begin(), list.end());
+    list.pop_back();
+  };
+  for (std::uint64_t id = 0; id < 4000000; ++id) {
+    const ref::Words w = ref::words(kSeed, ref::Purpose::langevin_noise, id, 9, 0);
+    keep(low, w[0], id);
+    keep(high, ~w[0], id);
+    const std::uint32_t eighth = w[1] & 0x1fffffff;
+    keep(angle, std::min(eighth, 0x20000000 - eighth), id);
+  }
+  std::vector<std::uint64_t> ids;
+  for (const auto* list : {&low, &high, &angle}) {
+    for (const auto& [distance, id] : *list) ids.push_back(id);
+  }
+  expect_reference(ids, std::vector<std::uint64_t>(ids.size(), 9), 2);
+  EXPECT_LT(ref::uniform(ref::words(kSeed, ref::Purpose::langevin_noise, ids[0], 9, 0)[0]), 1e-4);
+}
+
+TEST_P(NoiseTest, UniformStartsAreTheReferences) {
+  for (const int dim : {1, 3, 4, 9}) {
+    const std::size_t n = 2000;
+    std::vector<std::uint64_t> ids, steps;
+    for (std::uint64_t i = 0; i < n; ++i) {
+      ids.push_back(i << (i % 40));
+      steps.push_back(i << (i % 30));
+    }
+    const auto function = engine()->load(ebm::Mlp(shape_of(dim, {1}, ebm::Activation::tanh)));
+    const auto chains = function->chains(kSeed, ids, steps);
+    chains->start_uniform();
+    std::vector<float> x(n * static_cast<std::size_t>(dim));
+    chains->positions(x);
+    for (std::size_t i = 0; i < n; ++i) {
+      const ref::Vector expected = ref::uniform_start(kSeed, ids[i], steps[i], dim);
+      for (std::size_t d = 0; d < expected.size(); ++d) {
+        // 2u - 1 from a u rounded to single precision: 6e-8 of 1, three times.
+        ASSERT_NEAR(static_cast<double>(x[i * expected.size() + d]), expected[d], 4e-7);
+      }
+    }
+  }
+}
+
+EBM_INSTANTIATE_ENGINES(NoiseTest);
+
+}  // namespace
