@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <new>
 #include <numeric>
@@ -18,6 +19,7 @@ constexpr std::pair<std::string_view, std::string_view> kOptionNames[] = {
     {"n_chains", "chains"},          {"capacity", "buffer-size"},
     {"chains", "ais-chains"},        {"temperatures", "ais-temperatures"},
     {"points", "quadrature-points"}, {"first_layer_scale", "init-scale"},
+    {"outputs", "classes"},
 };
 
 // The positional argument that a field of the API names.

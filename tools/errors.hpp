@@ -2,12 +2,15 @@
 // exit 1, it failed while running.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace ebm::tools {
 
