@@ -52,7 +52,7 @@ void refuse_for(const CommandLine& line, std::initializer_list<const char*> opti
 Data draw_density(const CommandLine& line, const MakeDataOptions& options, Density2d density) {
   refuse_for(line, {"--columns", "--labels", "--label-column", "--labels-out", "--held-out-labels"},
              fmt::format("only for a file; {} is a density", to_string(density)));
-  if (!options.n) throw ConfigError("--n", "(not given)", "how many points to draw");
+  if (!options.n) throw WrongRequest("--n is required: how many points to draw");
   if (*options.n < 1) throw ConfigError("--n", fmt::format("{}", *options.n), "must be >= 1");
   return {draw(density, *options.n, options.common.seed(), options.first), {}};
 }

@@ -108,8 +108,7 @@ ImageSize image_size(const PlotOptions& options, std::size_t dim) {
   }
   const int side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(dim))));
   if (static_cast<std::size_t>(side) * static_cast<std::size_t>(side) == dim) return {side, side};
-  throw ConfigError("--image", "(not given)",
-                    fmt::format("rows of {} values are no square image; give HEIGHTxWIDTH", dim));
+  throw WrongRequest(fmt::format("--image HEIGHTxWIDTH is required: rows of {} values are no square image", dim));
 }
 
 Matrix first_rows(const Matrix& x, std::size_t n) {

@@ -124,7 +124,7 @@ bool CommandLine::given(const std::string& name) const { return app_->get_option
 std::string CommandLine::text_of(const std::string& name) const { return app_->get_option(name)->results().front(); }
 
 void CommandLine::require_given(const std::string& name, std::string_view what) const {
-  if (!given(name)) throw ConfigError(name, "(not given)", std::string(what));
+  if (!given(name)) throw WrongRequest(fmt::format("{} is required: {}", name, what));
 }
 
 }  // namespace ebm::tools

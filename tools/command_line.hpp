@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ebmcuda/error.hpp"
 #include "ebmcuda/sampler.hpp"
 
 namespace CLI {
@@ -33,6 +34,13 @@ template <class Value>
 void parse(std::string_view option, const std::string& text, std::optional<Value>& value) {
   parse(option, text, value.emplace());
 }
+
+// What is wrong with a request where no single field and value says it (exit 2): an unknown option, one that is
+// missing.
+class WrongRequest : public Error {
+ public:
+  using Error::Error;
+};
 
 class CommandLine {
  public:
@@ -62,7 +70,7 @@ class CommandLine {
 
   bool given(const std::string& name) const;
   std::string text_of(const std::string& name) const;  // as given
-  // A required option is checked when the command runs, so that --config may give it. Throws ConfigError.
+  // A required option is checked when the command runs, so that --config may give it. Throws WrongRequest.
   void require_given(const std::string& name, std::string_view what) const;
 
   CLI::App& app() const { return *app_; }

@@ -131,7 +131,7 @@ MlpShape TrainSettings::apply(MlpShape base, const Data& data) const {
     base.outputs = *classes;
   } else if (base.outputs < 2) {
     if (data.labels.empty()) {
-      throw ConfigError("--classes", "(not given)", "--head logits without labels needs the number of classes");
+      throw WrongRequest("--classes is required: --head logits without labels needs their number");
     }
     base.outputs = std::max(*std::ranges::max_element(data.labels) + 1, 2);
   }
