@@ -70,7 +70,7 @@ class Bench:
         evaluate = subprocess.run([str(c) for c in (self.ebm, "evaluate", model, fresh, "--density", density, "--train",
                                                     train, "--no-baselines", "-q")], capture_output=True, text=True)
         report = json.loads(evaluate.stdout)
-        found = {"gap": report.get("gap"), "seconds": seconds, "refused": report.get("refused")}
+        found = {"gap": report.get("density", {}).get("gap"), "seconds": seconds, "refused": report.get("refused")}
         result.write_text(json.dumps(found))
         print(density, name, found, flush=True)
         return found
