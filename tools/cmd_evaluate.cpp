@@ -223,8 +223,9 @@ void run(const EvaluateOptions& options) {
 }  // namespace
 
 Command add_evaluate_command(CLI::App& ebm) {
-  CLI::App* app = ebm.add_subcommand("evaluate", "Log-likelihood in nats, with its error, beside baselines");
-  app->footer(
+  const auto line = std::make_shared<CommandLine>(
+      ebm, "evaluate", "Log-likelihood in nats, with its error, beside baselines",
+
       "Examples:\n"
       "  ebm evaluate moons.safetensors fresh.npy --density two_moons\n"
       "  ebm evaluate digits.safetensors test.npy --train train.npy --dequantize 1\n"
@@ -236,22 +237,22 @@ Command add_evaluate_command(CLI::App& ebm) {
       "a Gaussian mixture. Where log Z can't be trusted no value is given and the exit status is 1 "
       "(docs/evaluation.md).\n");
   const auto options = std::make_shared<EvaluateOptions>();
-  options->model.add(*app);
-  options->data.add(*app, true);
-  add_option(*app, "--train", options->train, "FILE",
-             "training split: baselines and the annealing's start are fitted on it");
-  add_option(*app, "--dequantize", options->dequantize, "W", "add uniform noise in [0, W), as in training (default 0)");
-  add_choice(*app, "--method", options->method, parse_method, "NAME",
-             "auto, quadrature (D <= 2) or ais (default auto: quadrature where it serves)");
-  add_option(*app, "--quadrature-points", options->quadrature_points, "N", "grid points per dimension");
-  add_option(*app, "--ais-temperatures", options->ais.temperatures, "N", "between base and model (default 1000)");
-  add_option(*app, "--ais-chains", options->ais.chains, "N", "annealed chains (default 1024)");
-  add_choice(
-      *app, "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); }, "NAME",
+  options->model.add(*line);
+  options->data.add(*line, true);
+  line->add("--train", options->train, "FILE", "training split: baselines and the annealing's start are fitted on it");
+  line->add("--dequantize", options->dequantize, "W", "add uniform noise in [0, W), as in training (default 0)");
+  line->add_choice("--method", options->method, parse_method,
+                   "auto, quadrature (D <= 2) or ais (default auto: quadrature where it serves)");
+  line->add("--quadrature-points", options->quadrature_points, "N", "grid points per dimension");
+  line->add("--ais-temperatures", options->ais.temperatures, "N", "between base and model (default 1000)");
+  line->add("--ais-chains", options->ais.chains, "N", "annealed chains (default 1024)");
+  line->add_choice(
+      "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); },
       "DATA was drawn from this density of ebm data: adds the gap to the truth");
-  add_switch(*app, "--baselines,!--no-baselines", options->baselines, "fit and report baselines (default on)");
-  options->common.add(*app);
-  return {app, [options] { run(*options); }};
+  line->add_switch("--baselines,!--no-baselines", options->baselines, "fit and report baselines (default on)");
+  options->model.add_hints(*line);
+  options->common.add(*line);
+  return {line, [options] { run(*options); }};
 }
 
 }  // namespace ebm::tools

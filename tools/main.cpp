@@ -46,20 +46,20 @@ int run(int argc, char** argv) {
   const std::array commands{add_data_command(app),   add_train_command(app),    add_sample_command(app),
                             add_energy_command(app), add_evaluate_command(app), add_plot_command(app),
                             add_info_command(app)};
-  for (const Command& command : commands) command.app->allow_extras();  // reject_leftovers says it better
 
   const auto chosen = [&]() -> const Command* {
     for (const Command& command : commands) {
-      if (command.app->parsed()) return &command;
+      if (command.line->app().parsed()) return &command;
     }
     return nullptr;
   };
   try {
     app.parse(argc, argv);
     const Command& command = *chosen();
-    reject_leftovers(*command.app);
-    if (const CLI::Option* config = command.app->get_option_no_throw("--config"); config && config->count() > 0) {
-      apply_config(*command.app, config->as<std::string>());
+    reject_leftovers(command.line->app());
+    if (const CLI::Option* config = command.line->app().get_option_no_throw("--config");
+        config && config->count() > 0) {
+      apply_config(command.line->app(), config->as<std::string>());
     }
     command.run();
     return 0;
@@ -67,7 +67,7 @@ int run(int argc, char** argv) {
     return app.exit(success);
   } catch (const std::exception& error) {
     const Command* command = chosen();
-    return report(error, command == nullptr ? nullptr : command->app);
+    return report(error, command == nullptr ? nullptr : &command->line->app());
   }
 }
 

@@ -1,11 +1,12 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+
 #include "ebmcuda/dataset.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/files.hpp"
 #include "tools/program.hpp"
-
-#include <algorithm>
-#include <numeric>
-#include <set>
 
 namespace ebm::test {
 namespace {

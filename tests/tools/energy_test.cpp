@@ -1,8 +1,9 @@
+#include <algorithm>
+#include <cmath>
+
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/files.hpp"
 #include "tools/program.hpp"
-
-#include <cmath>
 
 namespace ebm::test {
 namespace {

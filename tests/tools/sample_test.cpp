@@ -1,8 +1,8 @@
+#include <algorithm>
+
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/sampler.hpp"
 #include "tools/program.hpp"
-
-#include <algorithm>
 
 namespace ebm::test {
 namespace {

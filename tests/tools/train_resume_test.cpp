@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tools/program.hpp"
 
 namespace ebm::test {

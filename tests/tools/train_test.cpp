@@ -1,9 +1,9 @@
+#include <algorithm>
+#include <set>
+
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/trainer.hpp"
 #include "tools/program.hpp"
-
-#include <algorithm>
-#include <set>
 
 namespace ebm::test {
 namespace {
@@ -39,7 +39,7 @@ TEST_F(Train, IsTheLibrarysTrainerWithItsDefaults) {
   MlpShape shape;
   shape.dim = 2;
   shape.hidden = {8, 8};
-  shape.confinement = 0.1f;
+  shape.confinement = default_confinement(2);
   Mlp start = Mlp::random(shape, 6, default_first_layer_scale(2));
   start.set_standardization(standardization_of(x));
   Trainer trainer(start, x, options, Device::cpu());

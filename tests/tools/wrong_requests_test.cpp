@@ -37,7 +37,7 @@ TEST_F(WrongRequests, Commands) {
 TEST_F(WrongRequests, UnknownOptionsAndSurplusArguments) {
   expect_wrong_request(train({"--stepsize", "0.1"}), {"--stepsize", "did you mean --step-size"});
   expect_wrong_request(train({"--zzzzqqqq"}), {"--zzzzqqqq", "unknown"});
-  expect_wrong_request({"sample", "m.safetensors", "extra", "--out", "o.npy"}, {"extra", "one too many"});
+  expect_wrong_request({"sample", "m.safetensors", "extra", "--out", "o.npy"}, {"extra", "too many"});
   expect_wrong_request(train({"--steps", "6"}), {"--steps"});
   expect_wrong_request({"train", "x.npy", "--out"}, {"--out"});
 }
