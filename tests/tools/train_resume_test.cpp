@@ -84,11 +84,11 @@ TEST_F(TrainResume, CheckpointEveryLeavesTheBitsAlone) {
 
 TEST_F(TrainResume, SurvivesBeingKilled) {
   const auto more = [](bool resume) {
-    std::vector<std::string> list{"--steps", "3000", "--checkpoint", "c.safetensors", "--checkpoint-every", "25"};
+    std::vector<std::string> list{"--steps", "600", "--checkpoint", "c.safetensors", "--checkpoint-every", "25"};
     if (resume) list.push_back("--resume");
     return list;
   };
-  succeed(arguments({"--steps", "3000"}, "whole"));
+  succeed(arguments({"--steps", "600"}, "whole"));
   const Outcome killed = run_and_signal(arguments(more(false), "parts"), "c.safetensors", SIGKILL);
   ASSERT_EQ(killed.status, 128 + SIGKILL);
   EXPECT_FALSE(exists("parts.safetensors"));
