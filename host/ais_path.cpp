@@ -13,8 +13,10 @@
 namespace ebm {
 namespace {
 
-// Share of the mean variance added to every direction of the base.
-constexpr double kRidge = 0.01;
+// Share of the mean variance added to every direction of the base. On 64-dimensional digits the variance of the log
+// weights was 5.8 with 0.01, 4.8 with 0.05, 4.2 with 0.1 to 0.2 and 4.3 with 0.4: a base that is too narrow in some
+// direction costs more than one that is too wide.
+constexpr double kRidge = 0.1;
 
 // Pilot: stops of this many steps, of which the first half adapts the step size.
 constexpr std::int64_t kHalfStop = 6;

@@ -8,18 +8,11 @@
 #include "host/check.hpp"
 #include "host/checkpoint.hpp"
 #include "host/engine.hpp"
-#include "host/names.hpp"
 #include "host/transition.hpp"
 #include "kernels/learning_rate.hpp"
 
 namespace ebm {
 namespace {
-
-constexpr Name<ChainStart> kChainStarts[] = {
-    {ChainStart::persistent, "persistent"}, {ChainStart::data, "data"}, {ChainStart::fresh, "fresh"}};
-constexpr Name<LearningRateDecay> kDecays[] = {{LearningRateDecay::constant, "constant"},
-                                               {LearningRateDecay::cosine, "cosine"},
-                                               {LearningRateDecay::linear, "linear"}};
 
 // FNV-1a over the words: tells a resumed run that its data has changed. Not meant against an adversary.
 std::uint64_t fingerprint_of(MatrixView data, std::span<const int> labels) {
@@ -92,15 +85,6 @@ Mlp with_parameters(const Mlp& shape_of, std::span<const float> parameters) {
 }
 
 }  // namespace
-
-std::string_view to_string(ChainStart start) { return name_of<ChainStart>(kChainStarts, start); }
-ChainStart parse_chain_start(std::string_view name, std::string_view field) {
-  return parse_name<ChainStart>(kChainStarts, name, field);
-}
-std::string_view to_string(LearningRateDecay decay) { return name_of<LearningRateDecay>(kDecays, decay); }
-LearningRateDecay parse_learning_rate_decay(std::string_view name, std::string_view field) {
-  return parse_name<LearningRateDecay>(kDecays, name, field);
-}
 
 void ContrastiveDivergence::validate(int dim) const {
   std::visit([&](const auto& s) { s.validate(dim); }, sampler);

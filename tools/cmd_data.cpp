@@ -43,30 +43,29 @@ std::optional<Density2d> density_named(const std::string& name) {
   return std::nullopt;
 }
 
-void refuse_for(const CLI::App& app, std::initializer_list<const char*> options, const std::string& why) {
+void refuse_for(const CommandLine& line, std::initializer_list<const char*> options, const std::string& why) {
   for (const char* option : options) {
-    const auto* given = app.get_option(option);
-    if (given->count() > 0) throw ConfigError(option, given->results().front(), why);
+    if (line.given(option)) throw ConfigError(option, line.text_of(option), why);
   }
 }
 
-Data draw_density(const CLI::App& app, const MakeDataOptions& options, Density2d density) {
-  refuse_for(app, {"--columns", "--labels", "--label-column", "--labels-out", "--held-out-labels"},
+Data draw_density(const CommandLine& line, const MakeDataOptions& options, Density2d density) {
+  refuse_for(line, {"--columns", "--labels", "--label-column", "--labels-out", "--held-out-labels"},
              fmt::format("only for a file; {} is a density", to_string(density)));
-  if (!options.n) throw ConfigError("--n", "(not given)", "how many points to draw");
+  if (!options.n) throw WrongRequest("--n is required: how many points to draw");
   if (*options.n < 1) throw ConfigError("--n", fmt::format("{}", *options.n), "must be >= 1");
   return {draw(density, *options.n, options.common.seed(), options.first), {}};
 }
 
-Data read_source(const CLI::App& app, const MakeDataOptions& options) {
-  refuse_for(app, {"--first"}, "only for a density");
+Data read_source(const CommandLine& line, const MakeDataOptions& options) {
+  refuse_for(line, {"--first"}, "only for a density");
   const std::string name = options.source.path.string();
   if (!fs::exists(options.source.path) && name.find_first_of("./") == std::string::npos) {
     throw ConfigError("NAME", name, "must be a file or one of" + density_names());
   }
   Data data = options.source.read();
   const bool labelled = !data.labels.empty();
-  if (!labelled) refuse_for(app, {"--labels-out", "--held-out-labels"}, "needs --labels or --label-column");
+  if (!labelled) refuse_for(line, {"--labels-out", "--held-out-labels"}, "needs --labels or --label-column");
   if (options.n) {
     const auto rows = static_cast<std::int64_t>(data.x.rows());
     if (*options.n < 1 || *options.n > rows) {
@@ -83,7 +82,7 @@ std::vector<int> pick(const std::vector<int>& labels, const std::vector<std::siz
   return chosen;
 }
 
-void run(const CLI::App& app, const MakeDataOptions& options) {
+void run(const CommandLine& line, const MakeDataOptions& options) {
   const Console console(options.common.quiet);
   static_cast<void>(options.common.open());
   Outputs outputs;
@@ -97,11 +96,11 @@ void run(const CLI::App& app, const MakeDataOptions& options) {
       throw ConfigError("--held-out-labels", options.held_out_labels->string(), "needs --held-out");
     outputs.claim("--held-out-labels", *options.held_out_labels, {".npy"});
   }
-  if (!options.held_out) refuse_for(app, {"--held-out-share"}, "needs --held-out");
+  if (!options.held_out) refuse_for(line, {"--held-out-share"}, "needs --held-out");
   if (!(options.held_out_share > 0 && options.held_out_share < 1)) {
     throw ConfigError("--held-out-share", fmt::format("{}", options.held_out_share), "must be in (0, 1)");
   }
-  const Data data = density ? draw_density(app, options, *density) : read_source(app, options);
+  const Data data = density ? draw_density(line, options, *density) : read_source(line, options);
 
   // Rows are shuffled before they are cut: files are often sorted.
   std::vector<std::size_t> order(data.x.rows());
@@ -139,35 +138,36 @@ void run(const CLI::App& app, const MakeDataOptions& options) {
 }  // namespace
 
 Command add_data_command(CLI::App& ebm) {
-  CLI::App* app = ebm.add_subcommand("data", "Draw from a density in the plane; select, shuffle and split a file");
-  app->description(fmt::format(
-      "Examples:\n"
-      "  ebm data two_moons --n 8192 --out moons.npy\n"
-      "  ebm data two_moons --n 65536 --first 8192 --out fresh.npy     points that the first call did not draw\n"
-      "  ebm data rings --n 5                                          rows on standard output\n"
-      "  ebm data digits.csv --columns 0:64 --out train.npy --held-out test.npy --held-out-share 0.2\n"
-      "  ebm data digits.csv --label-column 64 --out x.npy --labels-out y.npy\n"
-      "\n"
-      "Draws N exact points of a density in the plane:{}\n"
-      "or takes columns of a .npy or .csv file, shuffled and split by the seed.\n",
-      density_names()));
+  const auto line = std::make_shared<CommandLine>(
+      ebm, "data", "Draw from a density in the plane; select, shuffle and split a file",
+      fmt::format(
+          "Examples:\n"
+          "  ebm data two_moons --n 8192 --out moons.npy\n"
+          "  ebm data two_moons --n 65536 --first 8192 --out fresh.npy     points that the first call did not draw\n"
+          "  ebm data rings --n 5                                          rows on standard output\n"
+          "  ebm data digits.csv --columns 0:64 --out train.npy --held-out test.npy --held-out-share 0.2\n"
+          "  ebm data digits.csv --label-column 64 --out x.npy --labels-out y.npy\n"
+          "\n"
+          "Draws N exact points of a density in the plane:{}\n"
+          "or takes columns of a .npy or .csv file, shuffled and split by the seed.\n",
+          density_names()));
   const auto options = std::make_shared<MakeDataOptions>();
-  add_option(*app, "NAME", options->source.path, "", "a density's name, or a .npy or .csv file")->required();
-  add_option(*app, "--n", options->n, "N", "points to draw; of a file: rows to keep");
-  add_option(*app, "--first", options->first, "I", "number of the first point of a density (default 0)");
-  add_option(*app, "--out", options->out, "FILE", "where to, .npy or .csv (default: rows on standard output)");
+  line->add("NAME", options->source.path, "", "a density's name, or a .npy or .csv file");
+  line->required();
+  line->add("--n", options->n, "N", "points to draw; of a file: rows to keep");
+  line->add("--first", options->first, "I", "number of the first point of a density (default 0)");
+  line->add("--out", options->out, "FILE", "where to, .npy or .csv (default: rows on standard output)");
   DataOptions& source = options->source;
-  add_option(*app, "--columns", source.columns, "A:B",
-             "columns that are features, from 0, end excluded (default: all)");
-  add_option(*app, "--labels", source.labels, "FILE", "whole-numbered labels, one a row: .npy or .csv");
-  add_option(*app, "--label-column", source.label_column, "K", "column of the file that holds the labels");
-  add_option(*app, "--labels-out", options->labels_out, "FILE", "where the labels go, .npy");
-  add_option(*app, "--held-out", options->held_out, "FILE", "shuffle, and put a share of the rows here");
-  add_option(*app, "--held-out-share", options->held_out_share, "F", "that share, in (0, 1) (default 0.2)");
-  add_option(*app, "--held-out-labels", options->held_out_labels, "FILE", "where its labels go, .npy");
-  app->add_flag("--shuffle", options->shuffle, "shuffle the rows by the seed");
-  options->common.add(*app);
-  return {app, [app, options] { run(*app, *options); }};
+  line->add("--columns", source.columns, "A:B", "columns that are features, from 0, end excluded (default: all)");
+  line->add("--labels", source.labels, "FILE", "whole-numbered labels, one a row: .npy or .csv");
+  line->add("--label-column", source.label_column, "K", "column of the file that holds the labels");
+  line->add("--labels-out", options->labels_out, "FILE", "where the labels go, .npy");
+  line->add("--held-out", options->held_out, "FILE", "shuffle, and put a share of the rows here");
+  line->add("--held-out-share", options->held_out_share, "F", "that share, in (0, 1) (default 0.2)");
+  line->add("--held-out-labels", options->held_out_labels, "FILE", "where its labels go, .npy");
+  line->add_flag("--shuffle", options->shuffle, "shuffle the rows by the seed");
+  options->common.add(*line);
+  return {line, [line, options] { run(*line, *options); }};
 }
 
 }  // namespace ebm::tools

@@ -52,8 +52,9 @@ void run(const EnergyOptions& options) {
 }  // namespace
 
 Command add_energy_command(CLI::App& ebm) {
-  CLI::App* app = ebm.add_subcommand("energy", "The energy of every point, and its gradient");
-  app->description(
+  const auto line = std::make_shared<CommandLine>(
+      ebm, "energy", "The energy of every point, and its gradient",
+
       "Examples:\n"
       "  ebm energy moons.safetensors moons.npy --out energies.npy\n"
       "  ebm energy moons.safetensors moons.npy --gradient gradients.npy --out energies.npy\n"
@@ -62,12 +63,13 @@ Command add_energy_command(CLI::App& ebm) {
       "\n"
       "Computes E(x), log p(x) = -E(x) - log Z, for every row of DATA (data units).\n");
   const auto options = std::make_shared<EnergyOptions>();
-  options->model.add(*app);
-  options->data.add(*app, true);
-  add_option(*app, "--out", options->out, "FILE", "energies, one axis, .npy or .csv (default: one a line on stdout)");
-  add_option(*app, "--gradient", options->gradient, "FILE", "dE/dx in data units, [N, D]; of E(x) with labels too");
-  options->common.add(*app);
-  return {app, [options] { run(*options); }};
+  options->model.add(*line);
+  options->data.add(*line, true);
+  line->add("--out", options->out, "FILE", "energies, one axis, .npy or .csv (default: one a line on stdout)");
+  line->add("--gradient", options->gradient, "FILE", "dE/dx in data units, [N, D]; of E(x) with labels too");
+  options->model.add_hints(*line);
+  options->common.add(*line);
+  return {line, [options] { run(*options); }};
 }
 
 }  // namespace ebm::tools

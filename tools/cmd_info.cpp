@@ -10,6 +10,7 @@
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/sampler.hpp"
 #include "tools/command.hpp"
+#include "tools/console.hpp"
 #include "tools/inputs.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
@@ -52,7 +53,7 @@ Json describe_model(const Mlp& model, const Device& device) {
             {"activation", to_string(shape.activation)},
             {"head", to_string(shape.head)},
             {"outputs", shape.outputs},
-            {"confinement", shape.confinement},
+            {"confinement", shortest(shape.confinement)},
             {"parameters", shape.parameter_count()}};
   if (const auto& standardization = model.standardization()) {
     json["mean"] = standardization->mean;
@@ -103,8 +104,9 @@ void run(const InfoOptions& options) {
 }  // namespace
 
 Command add_info_command(CLI::App& ebm) {
-  CLI::App* app = ebm.add_subcommand("info", "Devices and build, or what a model file holds");
-  app->description(
+  const auto line = std::make_shared<CommandLine>(
+      ebm, "info", "Devices and build, or what a model file holds",
+
       "Examples:\n"
       "  ebm info\n"
       "  ebm info moons.safetensors\n"
@@ -112,10 +114,11 @@ Command add_info_command(CLI::App& ebm) {
       "\n"
       "Says which devices this build can use, or what a model file holds and which engine would run it.\n");
   const auto options = std::make_shared<InfoOptions>();
-  options->model.add(*app, false);
-  app->add_flag("--json", options->json, "one JSON object instead of text");
-  options->common.add(*app);
-  return {app, [options] { run(*options); }};
+  options->model.add(*line, false);
+  line->add_flag("--json", options->json, "one JSON object instead of text");
+  options->model.add_hints(*line);
+  options->common.add(*line);
+  return {line, [options] { run(*options); }};
 }
 
 }  // namespace ebm::tools

@@ -15,6 +15,7 @@
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/inputs.hpp"
+#include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
 #include "tools/plot/figures.hpp"
@@ -40,7 +41,7 @@ void parse(std::string_view option, const std::string& text, ImageSize& value) {
 struct PlotOptions {
   CommonOptions common;
   fs::path input, out;
-  MlpReadOptions read;
+  ModelOptions model;  // only how to read one
   std::optional<fs::path> data, samples;
   std::optional<ColumnSelection> columns;
   std::optional<Density2d> density;
@@ -107,8 +108,7 @@ ImageSize image_size(const PlotOptions& options, std::size_t dim) {
   }
   const int side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(dim))));
   if (static_cast<std::size_t>(side) * static_cast<std::size_t>(side) == dim) return {side, side};
-  throw ConfigError("--image", "(not given)",
-                    fmt::format("rows of {} values are no square image; give HEIGHTxWIDTH", dim));
+  throw WrongRequest(fmt::format("--image HEIGHTxWIDTH is required: rows of {} values are no square image", dim));
 }
 
 Matrix first_rows(const Matrix& x, std::size_t n) {
@@ -249,17 +249,20 @@ Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& c
 }
 
 Canvas plot_model(const PlotOptions& options, const Console& console, const Device& device) {
-  const Mlp model = Mlp::load(options.input, options.read);
+  const Mlp model = Mlp::load(options.input, options.model.read);
   if (options.density && model.dim() != 2) {
     throw ConfigError("--density", std::string(to_string(*options.density)),
                       fmt::format("is a density in the plane; the model has D = {}", model.dim()));
   }
   if (model.dim() > 2) static_cast<void>(image_size(options, static_cast<std::size_t>(model.dim())));
+  Matrix data;
+  if (options.data) {
+    data = read_points(options, *options.data, "--data");
+    require_dimension(fmt::format("--data ({})", options.data->string()), data, model);
+  }
   const Matrix samples = samples_of(options, model, console, device);
   if (model.dim() > 2) return plot_images(options, samples, "samples");
   if (model.dim() == 1) return plot_interval(options, samples, &model, console, device);
-  Matrix data;
-  if (options.data) data = read_points(options, *options.data, "--data");
   const auto log_z = picture_log_z(console, model, data, device);
   return plot_plane(options, samples, log_z ? "model" : "model (not normalised)",
                     [&, log_z](MatrixView x) { return density_values(model, x, log_z, device); });
@@ -276,9 +279,9 @@ Canvas plot_points(const PlotOptions& options, const Console& console, const Dev
   return plot_images(options, x, options.input.filename().string());
 }
 
-void run(const CLI::App& app, const PlotOptions& options) {
+void run(const CommandLine& line, const PlotOptions& options) {
   const Console console(options.common.quiet);
-  require_given(app, "--out", "where the picture goes (.png)");
+  line.require_given("--out", "where the picture goes (.png)");
   const Device device = options.common.open();
   Outputs outputs;
   outputs.protect(options.input);
@@ -303,8 +306,9 @@ void run(const CLI::App& app, const PlotOptions& options) {
 }  // namespace
 
 Command add_plot_command(CLI::App& ebm) {
-  CLI::App* app = ebm.add_subcommand("plot", "Pictures (PNG) of a model, points, images or a training log");
-  app->description(
+  const auto line = std::make_shared<CommandLine>(
+      ebm, "plot", "Pictures (PNG) of a model, points, images or a training log",
+
       "Examples:\n"
       "  ebm plot moons.safetensors --density two_moons --out moons.png      truth and model side by side, with "
       "samples\n"
@@ -316,32 +320,27 @@ Command add_plot_command(CLI::App& ebm) {
       "INPUT decides the picture: two dimensions give a heat map of p(x) with samples over it (points: a scatter),\n"
       "one a curve and histograms, more a contact sheet of images; a log its energies and gradient norm.\n");
   const auto options = std::make_shared<PlotOptions>();
-  add_option(*app, "INPUT", options->input, "", "model .safetensors, points or images .npy .csv, or log .jsonl")
-      ->required();
-  add_option(*app, "--out", options->out, "FILE", "where the picture goes (.png)");
-  add_option(*app, "--data", options->data, "FILE", "training or held-out data to show beside it");
-  add_choice(
-      *app, "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); }, "NAME",
+  line->add("INPUT", options->input, "", "model .safetensors, points or images .npy .csv, or log .jsonl");
+  line->required();
+  line->add("--out", options->out, "FILE", "where the picture goes (.png)");
+  line->add("--data", options->data, "FILE", "training or held-out data to show beside it");
+  line->add_choice(
+      "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); },
       "the true density to show beside it, a name of ebm data");
-  add_option(*app, "--samples", options->samples, "FILE", "a model's samples (default: drawn now)");
-  add_option(*app, "--columns", options->columns, "A:B", "columns of data, samples or INPUT that are features");
-  add_option(*app, "--image", options->image, "HxW", "height and width of an image (default: square)");
-  add_option(*app, "--per-row", options->per_row, "N", "images in a row (default: about square)");
-  add_option(*app, "--range", options->range, "LO,HI", "of the axes; of images: values at the ends of the scale");
-  add_choice(
-      *app, "--colormap", options->colormap, [](auto text, auto field) { return parse_colormap(text, field); }, "NAME",
+  line->add("--samples", options->samples, "FILE", "a model's samples (default: drawn now)");
+  line->add("--columns", options->columns, "A:B", "columns of data, samples or INPUT that are features");
+  line->add("--image", options->image, "HxW", "height and width of an image (default: square)");
+  line->add("--per-row", options->per_row, "N", "images in a row (default: about square)");
+  line->add("--range", options->range, "LO,HI", "of the axes; of images: values at the ends of the scale");
+  line->add_choice(
+      "--colormap", options->colormap, [](auto text, auto field) { return parse_colormap(text, field); },
       "viridis or gray (default viridis for densities, gray for images)");
-  add_option(*app, "--chains", options->chains, "N",
-             "samples or images to show (default 1000 in the plane, 64 of a model)");
-  add_option(*app, "--langevin-steps", options->steps, "K", "steps of a model's chains (default 1000)");
-  options->sampler.add(*app);
-  add_choice(
-      *app, "--activation", options->read.activation,
-      [](auto text, auto field) { return parse_activation(text, field); }, "NAME",
-      "of a PyTorch state dict that does not say")
-      ->group("Reading a PyTorch state dict");
-  options->common.add(*app);
-  return {app, [app, options] { run(*app, *options); }};
+  line->add("--chains", options->chains, "N", "samples or images to show (default 1000 in the plane, 64 of a model)");
+  line->add("--langevin-steps", options->steps, "K", "steps of a model's chains (default 1000)");
+  options->sampler.add(*line);
+  options->model.add_hints(*line);
+  options->common.add(*line);
+  return {line, [line, options] { run(*line, *options); }};
 }
 
 }  // namespace ebm::tools

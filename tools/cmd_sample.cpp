@@ -48,12 +48,12 @@ Json summary(const SampleResult& result, const Sampler& sampler, const SampleCom
   const auto* mala = std::get_if<Mala>(&sampler);
   Json json{{"n_chains", result.x.rows()}, {"dim", result.x.cols()}, {"n_steps", result.n_steps}};
   json["sampler"] = to_string(kind_of(sampler));
-  json["step_size"] = langevin != nullptr ? langevin->step_size : mala->step_size;
-  if (langevin != nullptr) json["noise_scale"] = langevin->effective_noise_scale();
+  json["step_size"] = shortest(langevin != nullptr ? langevin->step_size : mala->step_size);
+  if (langevin != nullptr) json["noise_scale"] = shortest(langevin->effective_noise_scale());
   json["temperature"] = langevin != nullptr ? langevin->temperature() : 1.0;
   if (mala != nullptr) {
     json["acceptance"] = result.stats.acceptance();
-    json["jump_prob"] = mala->jump_prob;
+    json["jump_prob"] = shortest(mala->jump_prob);
     json["jumps_proposed"] = result.stats.jumps_proposed;
     json["jumps_accepted"] = result.stats.jumps_accepted;
   }
@@ -72,7 +72,7 @@ Json summary(const SampleResult& result, const Sampler& sampler, const SampleCom
   return json;
 }
 
-void run(const CLI::App& app, const SampleCommandOptions& options) {
+void run(const CommandLine& line, const SampleCommandOptions& options) {
   const Console console(options.common.quiet);
   const Device device = options.common.open();
   Outputs outputs;
@@ -104,7 +104,7 @@ void run(const CLI::App& app, const SampleCommandOptions& options) {
   if (options.thin || options.trajectory) {
     request.thin = options.thin.value_or(std::max<std::int64_t>(options.steps / 100, 1));
     if (options.steps / request.thin < 4) {
-      throw ConfigError(app.get_option("--thin")->count() > 0 ? "--thin" : "--langevin-steps",
+      throw ConfigError(line.given("--thin") ? "--thin" : "--langevin-steps",
                         fmt::format("{}", options.thin ? request.thin : options.steps),
                         fmt::format("{} steps keep {}; the diagnostics need at least 4", options.steps,
                                     options.steps / request.thin));
@@ -140,8 +140,9 @@ void run(const CLI::App& app, const SampleCommandOptions& options) {
 }  // namespace
 
 Command add_sample_command(CLI::App& ebm) {
-  CLI::App* app = ebm.add_subcommand("sample", "Run chains on a model's energy");
-  app->description(
+  const auto line = std::make_shared<CommandLine>(
+      ebm, "sample", "Run chains on a model's energy",
+
       "Examples:\n"
       "  ebm sample moons.safetensors --chains 1000 --out samples.npy\n"
       "  ebm sample moons.safetensors --chains 64 --langevin-steps 2000 --trajectory path.npy --thin 20 --out end.npy\n"
@@ -152,23 +153,22 @@ Command add_sample_command(CLI::App& ebm) {
       "Runs independent Markov chains on E and writes their last positions (data units). A model that ebm trained\n"
       "carries its sampler and step size; the options below override them. A JSON summary goes to standard output.\n");
   const auto options = std::make_shared<SampleCommandOptions>();
-  options->model.add(*app);
-  add_option(*app, "--out", options->out, "FILE", "last positions, .npy or .csv (default: rows on standard output)");
-  add_option(*app, "--chains", options->chains, "N", "chains (default 1024, or as many as --init holds)");
-  add_option(*app, "--langevin-steps", options->steps, "K", "steps of each chain (default 1000)");
-  add_option(*app, "--init", options->init, "FILE",
-             "uniform, or a file with the start of every chain (default uniform)");
-  add_option(*app, "--first-chain", options->first_chain, "I", "id of the first chain (default 0)");
-  add_option(*app, "--first-step", options->first_step, "T",
-             "number of the first step: goes on with a run (default 0)");
-  add_option(*app, "--trajectory", options->trajectory, "FILE",
-             "positions after every --thin steps, kept steps stacked: row t * chains + i");
-  add_option(*app, "--thin", options->thin, "N",
-             "keep every N-th step and report effective sample size and split R-hat (default steps / 100)");
-  add_option(*app, "--energy", options->energy, "FILE", "energies of the last positions");
-  options->sampler.add(*app);
-  options->common.add(*app, true);
-  return {app, [app, options] { run(*app, *options); }};
+  options->model.add(*line);
+  line->add("--out", options->out, "FILE", "last positions, .npy or .csv (default: rows on standard output)");
+  line->add("--chains", options->chains, "N", "chains (default 1024, or as many as --init holds)");
+  line->add("--langevin-steps", options->steps, "K", "steps of each chain (default 1000)");
+  line->add("--init", options->init, "FILE", "uniform, or a file with the start of every chain (default uniform)");
+  line->add("--first-chain", options->first_chain, "I", "id of the first chain (default 0)");
+  line->add("--first-step", options->first_step, "T", "number of the first step: goes on with a run (default 0)");
+  line->add("--trajectory", options->trajectory, "FILE",
+            "positions after every --thin steps, kept steps stacked: row t * chains + i");
+  line->add("--thin", options->thin, "N",
+            "keep every N-th step and report effective sample size and split R-hat (default steps / 100)");
+  line->add("--energy", options->energy, "FILE", "energies of the last positions");
+  options->sampler.add(*line);
+  options->model.add_hints(*line);
+  options->common.add(*line, true);
+  return {line, [line, options] { run(*line, *options); }};
 }
 
 }  // namespace ebm::tools

@@ -49,8 +49,8 @@ class CatchSignals {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-void check(const CLI::App& app, const TrainCommandOptions& options) {
-  require_given(app, "--out", "where the model goes (.safetensors)");
+void check(const CommandLine& line, const TrainCommandOptions& options) {
+  line.require_given("--out", "where the model goes (.safetensors)");
   if (options.resume && !options.checkpoint) throw ConfigError("--resume", "given", "needs --checkpoint FILE");
   if (options.checkpoint_every) {
     if (!options.checkpoint) {
@@ -195,6 +195,9 @@ class Run {
       console_.info("energy gap {:+.4g} (data {:.4g}, samples {:.4g})", last.energy_gap(), last.energy_data,
                     last.energy_samples);
     }
+    if (trainer_.options().objective.chain_start == ChainStart::persistent) {
+      console_.info("spread of the chains {:.3f} (standardised data: 1)", trainer_.buffer().spread());
+    }
     console_.info("wrote {}", options_.out.string());
   }
 
@@ -211,9 +214,9 @@ class Run {
   Totals totals_;
 };
 
-void run(const CLI::App& app, const TrainCommandOptions& options) {
+void run(const CommandLine& line, const TrainCommandOptions& options) {
   const Console console(options.common.quiet);
-  check(app, options);
+  check(line, options);
   const Device device = options.common.open();
   claim_outputs(options);
   const Data data = options.data.read();
@@ -229,8 +232,9 @@ void run(const CLI::App& app, const TrainCommandOptions& options) {
 }  // namespace
 
 Command add_train_command(CLI::App& ebm) {
-  CLI::App* app = ebm.add_subcommand("train", "Train a model on data by maximum likelihood");
-  app->description(
+  const auto line = std::make_shared<CommandLine>(
+      ebm, "train", "Train a model on data by maximum likelihood",
+
       "Examples:\n"
       "  ebm train moons.npy --out moons.safetensors\n"
       "  ebm train moons.npy --out moons.safetensors --hidden 128,128 --steps 6000 --log moons.jsonl\n"
@@ -244,19 +248,19 @@ Command add_train_command(CLI::App& ebm) {
       "Fits p(x) = exp(-E(x)) / Z to the rows of DATA and writes the model. Options that are left out take settings\n"
       "measured to serve the dimension of the data (docs/training.md).\n");
   const auto options = std::make_shared<TrainCommandOptions>();
-  options->data.add(*app, true);
-  add_option(*app, "--out", options->out, "FILE", "where the model goes (.safetensors)");
-  options->settings.add(*app);
-  add_option(*app, "--log", options->log, "FILE", "JSON lines, one object per logged iteration");
-  add_option(*app, "--checkpoint", options->checkpoint, "FILE",
-             "everything needed to go on; written at the end, on Ctrl-C");
-  add_option(*app, "--checkpoint-every", options->checkpoint_every, "N", "and after every N iterations");
-  app->add_flag("--resume", options->resume,
-                "go on from --checkpoint; the result has the same bits as an unstopped run");
-  add_option(*app, "--stop-at", options->stop_at, "N", "write the checkpoint at iteration N and stop there");
-  add_option(*app, "--config", options->config, "FILE", "TOML with these options' names; the command line wins");
-  options->common.add(*app, true);
-  return {app, [app, options] { run(*app, *options); }};
+  options->data.add(*line, true);
+  line->add("--out", options->out, "FILE", "where the model goes (.safetensors)");
+  line->add("--log", options->log, "FILE", "JSON lines, one object per logged iteration");
+  line->add("--checkpoint", options->checkpoint, "FILE", "everything needed to go on; written at the end, on Ctrl-C");
+  line->add("--checkpoint-every", options->checkpoint_every, "N", "and after every N iterations");
+  line->add_flag("--resume", options->resume,
+                 "go on from --checkpoint; the result has the same bits as an unstopped run");
+  line->add("--stop-at", options->stop_at, "N", "write the checkpoint at iteration N and stop there");
+  line->add("--config", options->config, "FILE", "TOML with these options' names; the command line wins");
+  line->add("--log-every", options->settings.log_every, "N", "iterations per line of --log");
+  options->settings.add(*line);
+  options->common.add(*line, true);
+  return {line, [line, options] { run(*line, *options); }};
 }
 
 }  // namespace ebm::tools

@@ -1,17 +1,19 @@
-// A command is a CLI11 subcommand and what runs once its options are known to be good.
+// A command: its options, and what runs once they have been read.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
+#include <memory>
+
+#include "tools/command_line.hpp"
 
 namespace ebm::tools {
 
 struct Command {
-  CLI::App* app;
+  std::shared_ptr<CommandLine> line;
   std::function<void()> run;
 };
 
-// Each adds its subcommand with options and help. cmd_NAME.cpp
+// Each adds its subcommand to `ebm`. cmd_NAME.cpp
 Command add_data_command(CLI::App& ebm);
 Command add_train_command(CLI::App& ebm);
 Command add_sample_command(CLI::App& ebm);

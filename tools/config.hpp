@@ -1,8 +1,11 @@
 // --config FILE.toml: the options of a command by their names, dashes or underscores. The command line wins.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
+
+namespace CLI {
+class App;
+}
 
 namespace ebm::tools {
 

@@ -54,7 +54,7 @@ void ProgressBar::update(std::int64_t done, std::string_view note) {
 
 void ProgressBar::finish() {
   if (ended_) return;
-  if (shown_) {
+  if (shown_ && first_ >= 0) {
     draw(Clock::now());
     std::fputc('\n', stderr);
   }
@@ -95,6 +95,8 @@ std::string duration_text(double seconds) {
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
   return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
 }
+
+double shortest(float value) { return std::stod(fmt::format("{}", value)); }
 
 std::string si_text(double value) {
   constexpr const char* kPrefixes[] = {"", " k", " M", " G", " T"};

@@ -42,7 +42,7 @@ class ProgressBar {
   ProgressBar& operator=(const ProgressBar&) = delete;
 
   void update(std::int64_t done, std::string_view note = {});
-  // Draws the last state and ends the line. Later calls do nothing.
+  // Draws the last state and ends the line, if there ever was an update. Later calls do nothing.
   void finish();
 
  private:
@@ -59,5 +59,8 @@ class ProgressBar {
 std::string duration_text(double seconds);
 // "1.23 M", "540": three significant digits with an SI prefix.
 std::string si_text(double value);
+
+// The double whose shortest decimal is the float's: JSON then says 0.1 and not 0.10000000149.
+double shortest(float value);
 
 }  // namespace ebm::tools

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <new>
 #include <numeric>
 #include <utility>
 
 #include "ebmcuda/error.hpp"
+#include "tools/command_line.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -18,6 +20,7 @@ constexpr std::pair<std::string_view, std::string_view> kOptionNames[] = {
     {"n_chains", "chains"},          {"capacity", "buffer-size"},
     {"chains", "ais-chains"},        {"temperatures", "ais-temperatures"},
     {"points", "quadrature-points"}, {"first_layer_scale", "init-scale"},
+    {"outputs", "classes"},
 };
 
 // The positional argument that a field of the API names.
@@ -53,10 +56,16 @@ int report(const std::exception& error, const CLI::App* command) {
   if (const auto* config = dynamic_cast<const ConfigError*>(&error)) {
     return complain(command, kExitWrongRequest, explain(*config, command));
   }
-  if (dynamic_cast<const FormatError*>(&error) != nullptr) return complain(command, kExitWrongRequest, error.what());
+  if (dynamic_cast<const FormatError*>(&error) != nullptr || dynamic_cast<const WrongRequest*>(&error) != nullptr)
+    return complain(command, kExitWrongRequest, error.what());
   if (dynamic_cast<const CLI::ParseError*>(&error) != nullptr) {
+    // CLI11 says "--steps: At Most 1 required but received 2".
+    std::string what = error.what();
+    if (const std::size_t at = what.find(": At Most 1 required"); at != std::string::npos) {
+      what = what.substr(0, at) + " is given more than once";
+    }
     const std::string help = command == nullptr ? "ebm --help" : fmt::format("ebm {} --help", command->get_name());
-    return complain(command, kExitWrongRequest, fmt::format("{} (see {})", error.what(), help));
+    return complain(command, kExitWrongRequest, fmt::format("{} (see {})", what, help));
   }
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return complain(command, kExitFailed, "out of memory");
   return complain(command, kExitFailed, error.what());
@@ -84,11 +93,12 @@ void reject_leftovers(const CLI::App& command) {
   const std::vector<std::string> left = command.remaining();
   if (left.empty()) return;
   const auto option = std::ranges::find_if(left, [](const std::string& s) { return s.starts_with("-"); });
-  if (option == left.end()) throw ConfigError("argument", left.front(), "one too many; see --help");
+  if (option == left.end()) throw WrongRequest(fmt::format("{}: one argument too many", left.front()));
   const std::string name = option->substr(0, option->find('='));
   const std::string near =
       nearest(name.substr(std::min(name.find_first_not_of('-'), name.size())), option_names(command));
-  throw ConfigError("option", name, near.empty() ? "unknown; see --help" : "unknown; did you mean --" + near + "?");
+  throw WrongRequest(fmt::format("{}: unknown option; {}", name,
+                                 near.empty() ? "see --help" : fmt::format("did you mean --{}?", near)));
 }
 
 std::string nearest(std::string_view name, const std::vector<std::string>& known) {

@@ -2,12 +2,15 @@
 // exit 1, it failed while running.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace ebm::tools {
 
@@ -27,7 +30,7 @@ int report(const std::exception& error, const CLI::App* command);
 // The option of `command` that an API field belongs to ("step_size" -> "--step-size"), else the field itself.
 std::string option_for_field(const CLI::App& command, std::string_view field);
 
-// Throws ConfigError when arguments are left over: an unknown option, with the nearest known one, or a surplus value.
+// Throws WrongRequest when arguments are left over: an unknown option, with the nearest known one, or a surplus value.
 void reject_leftovers(const CLI::App& command);
 
 // The nearest of `known` by edit distance when it is near enough to be a slip, else empty.

@@ -8,7 +8,6 @@
 
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/files.hpp"
-#include "tools/options.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -59,12 +58,13 @@ std::vector<std::size_t> ColumnSelection::resolve(std::string_view option, std::
   return columns;
 }
 
-void DataOptions::add(CLI::App& app, bool with_labels) {
-  add_option(app, "DATA", path, "", "points, one row each: .npy or .csv")->required();
-  add_option(app, "--columns", columns, "A:B", "columns that are features, from 0, end excluded (default: all)");
+void DataOptions::add(CommandLine& line, bool with_labels) {
+  line.add("DATA", path, "", "points, one row each: .npy or .csv");
+  line.required();
+  line.add("--columns", columns, "A:B", "columns that are features, from 0, end excluded (default: all)");
   if (!with_labels) return;
-  add_option(app, "--labels", labels, "FILE", "whole-numbered labels, one a row: .npy or .csv");
-  add_option(app, "--label-column", label_column, "K", "column of DATA that holds the labels");
+  line.add("--labels", labels, "FILE", "whole-numbered labels, one a row: .npy or .csv");
+  line.add("--label-column", label_column, "K", "column of DATA that holds the labels");
 }
 
 Data DataOptions::read() const {

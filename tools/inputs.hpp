@@ -1,7 +1,6 @@
 // Data sets as commands read them: which columns are features, where labels come from, what noise is added.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
+#include "tools/command_line.hpp"
 
 namespace ebm::tools {
 
@@ -32,7 +32,7 @@ struct DataOptions {
   std::optional<std::filesystem::path> labels;
   std::optional<std::int64_t> label_column;
 
-  void add(CLI::App& app, bool with_labels);
+  void add(CommandLine& line, bool with_labels);
   // Throws FormatError for the file and ConfigError for what does not fit it; every value is finite. Without --columns
   // the features are all columns but the label's.
   Data read() const;

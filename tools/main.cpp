@@ -2,6 +2,9 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <exception>
+#include <memory>
+#include <string>
+#include <utility>
 
 #include "ebmcuda/device.hpp"
 #include "tools/command.hpp"
@@ -10,37 +13,58 @@
 
 namespace {
 
+// CLI11's help, except that what a command's footer says, examples and a sentence, comes first.
+class ExamplesFirst : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+    return app->get_footer() + '\n' + make_usage(app, std::move(name)) + make_positionals(app) +
+           make_groups(app, mode) + make_subcommands(app, mode);
+  }
+  std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
+    std::string name = Formatter::make_option_name(option, is_positional);
+    const std::string value = "{false}";  // what a negative flag sets: no news to a reader
+    if (const std::size_t at = name.find(value); at != std::string::npos) name.erase(at, value.size());
+    return name;
+  }
+};
+
 int run(int argc, char** argv) {
   using namespace ebm::tools;
-  CLI::App app{
+  CLI::App app{"", "ebm"};
+  app.formatter(std::make_shared<ExamplesFirst>());  // before the commands, which inherit it
+  app.footer(
       "Examples:\n"
       "  ebm data two_moons --n 8192 --out moons.npy\n"
       "  ebm train moons.npy --out moons.safetensors\n"
-      "  ebm evaluate moons.safetensors moons.npy\n"
+      "  ebm evaluate moons.safetensors moons.npy --density two_moons\n"
       "  ebm sample moons.safetensors --chains 1000 --out samples.npy\n"
       "  ebm plot moons.safetensors --density two_moons --out moons.png\n"
       "\n"
-      "Trains, samples, judges and draws energy-based models p(x) = exp(-E(x)) / Z.\n",
-      "ebm"};
+      "Trains, samples, judges and draws energy-based models p(x) = exp(-E(x)) / Z.\n");
   app.set_version_flag("--version", ebm::build_description().front());
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
+  app.allow_extras();
   const std::array commands{add_data_command(app),   add_train_command(app),    add_sample_command(app),
                             add_energy_command(app), add_evaluate_command(app), add_plot_command(app),
                             add_info_command(app)};
-  for (const Command& command : commands) command.app->allow_extras();  // reject_leftovers says it better
 
   const auto chosen = [&]() -> const Command* {
     for (const Command& command : commands) {
-      if (command.app->parsed()) return &command;
+      if (command.line->app().parsed()) return &command;
     }
     return nullptr;
   };
   try {
     app.parse(argc, argv);
+    if (const auto left = app.remaining(); chosen() == nullptr || !left.empty()) {
+      throw WrongRequest(left.empty() ? std::string("a command is required (see ebm --help)")
+                                      : left.front() + ": no command of ebm (see ebm --help)");
+    }
     const Command& command = *chosen();
-    reject_leftovers(*command.app);
-    if (const CLI::Option* config = command.app->get_option_no_throw("--config"); config && config->count() > 0) {
-      apply_config(*command.app, config->as<std::string>());
+    reject_leftovers(command.line->app());
+    if (const CLI::Option* config = command.line->app().get_option_no_throw("--config");
+        config && config->count() > 0) {
+      apply_config(command.line->app(), config->as<std::string>());
     }
     command.run();
     return 0;
@@ -48,7 +72,7 @@ int run(int argc, char** argv) {
     return app.exit(success);
   } catch (const std::exception& error) {
     const Command* command = chosen();
-    return report(error, command == nullptr ? nullptr : command->app);
+    return report(error, command == nullptr ? nullptr : &command->line->app());
   }
 }
 

@@ -4,7 +4,6 @@
 
 #include "ebmcuda/error.hpp"
 #include "tools/console.hpp"
-#include "tools/options.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -25,15 +24,14 @@ std::optional<float> number_in(const Mlp& model, const std::string& key) {
 
 }  // namespace
 
-void SamplerOptions::add(CLI::App& app) {
-  add_choice(app, "--sampler", kind, parse_kind, "NAME", "langevin or mala (Metropolis-adjusted)")->group("Chains");
-  add_option(app, "--step-size", step_size, "H", "step size h, in model space")->group("Chains");
-  add_option(app, "--noise-scale", noise_scale, "S", "langevin: noise per step (default sqrt(2 h): temperature 1)")
-      ->group("Chains");
-  add_option(app, "--jump-prob", jump_prob, "J", "mala: share of steps that propose a uniform point")->group("Chains");
-  add_option(app, "--grad-clip", grad_clip, "C", "limit every element of the energy's gradient to [-C, C]")
-      ->group("Chains");
-  add_option(app, "--clamp", clamp, "LO,HI", "keep positions in a box, data units")->group("Chains");
+void SamplerOptions::add(CommandLine& line) {
+  line.group("Chains");
+  line.add_choice("--sampler", kind, parse_kind, "langevin or mala (Metropolis-adjusted)");
+  line.add("--step-size", step_size, "H", "step size h, in model space");
+  line.add("--noise-scale", noise_scale, "S", "langevin: noise per step (default sqrt(2 h): temperature 1)");
+  line.add("--jump-prob", jump_prob, "J", "mala: share of steps that propose a uniform point");
+  line.add("--grad-clip", grad_clip, "C", "limit every element of the energy's gradient to [-C, C]");
+  line.add("--clamp", clamp, "LO,HI", "keep positions in a box, data units");
 }
 
 SamplerKind SamplerOptions::kind_or(SamplerKind otherwise) const {

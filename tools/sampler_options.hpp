@@ -1,12 +1,12 @@
 // The chain's own options, shared by train, sample and plot.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/sampler.hpp"
+#include "tools/command_line.hpp"
 
 namespace ebm::tools {
 
@@ -17,7 +17,7 @@ struct SamplerOptions {
   std::optional<float> step_size, noise_scale, grad_clip, jump_prob;
   std::optional<Box> clamp;
 
-  void add(CLI::App& app);
+  void add(CommandLine& line);
 
   // Which sampler the options mean: the one named, else langevin when --noise-scale is given (only it has one), else
   // `otherwise`.

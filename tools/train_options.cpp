@@ -28,54 +28,50 @@ void assign(To& to, const std::optional<From>& from) {
 
 }  // namespace
 
-void TrainSettings::add(CLI::App& app) {
-  const auto group = [](CLI::Option* option, const char* name) { option->group(name); };
-  const auto model = [&](CLI::Option* option) { group(option, "Model"); };
-  model(add_option(app, "--hidden", hidden, "W,...", "widths of 1 to 4 hidden layers (default 128,128)"));
-  model(add_choice(
-      app, "--activation", activation, [](auto text, auto field) { return parse_activation(text, field); }, "NAME",
-      "silu softplus tanh gelu elu or relu (default silu)"));
-  model(add_choice(
-      app, "--head", head, [](auto text, auto field) { return parse_head(text, field); }, "NAME",
-      "scalar, or logits: a classifier read as an energy (default scalar)"));
-  model(add_option(app, "--classes", classes, "C", "logits: number of classes (default: largest label + 1)"));
-  model(add_option(app, "--confinement", confinement, "K", "K/2 |x|^2 is added to the energy (default 0.1)"));
-  model(
-      add_option(app, "--init-scale", init_scale, "S", "multiplies the first layer's initial weights (default by D)"));
-  model(add_option(app, "--init-model", init_model, "FILE", "start from this model's parameters and shape"));
-  model(app.add_flag("--standardize,!--no-standardize", standardize,
-                     "map the data to mean 0 and standard deviation 1 inside the model (default on)"));
+void TrainSettings::add(CommandLine& line) {
+  line.group("Model");
+  line.add("--hidden", hidden, "W,...", "widths of 1 to 4 hidden layers (default 128,128)");
+  line.add_choice(
+      "--activation", activation, [](auto text, auto field) { return parse_activation(text, field); },
+      "silu softplus tanh gelu elu or relu (default silu)");
+  line.add_choice(
+      "--head", head, [](auto text, auto field) { return parse_head(text, field); },
+      "scalar, or logits: a classifier read as an energy (default scalar)");
+  line.add("--classes", classes, "C", "logits: number of classes (default: largest label + 1)");
+  line.add("--confinement", confinement, "K", "K/2 |x|^2 is added to the energy (default by D)");
+  line.add("--init-scale", init_scale, "S", "multiplies the first layer's initial weights (default by D)");
+  line.add("--init-model", init_model, "FILE", "start from this model's parameters and shape");
+  line.add_switch("--standardize,!--no-standardize", standardize,
+                  "map the data to mean 0 and standard deviation 1 inside the model (default on)");
 
-  sampler.add(app);
-  const auto chains = [&](CLI::Option* option) { group(option, "Chains"); };
-  chains(add_option(app, "--langevin-steps", langevin_steps, "K", "steps of every chain per iteration"));
-  chains(add_choice(
-      app, "--chain-start", chain_start, [](auto text, auto field) { return parse_chain_start(text, field); }, "NAME",
-      "persistent (replay buffer), data (CD-K) or fresh (default persistent)"));
-  chains(add_option(app, "--buffer-size", buffer_size, "N", "slots of the replay buffer (default 10000)"));
-  chains(add_option(app, "--reinit-prob", reinit_prob, "P",
-                    "a drawn slot starts afresh with this probability (default 0.05 for langevin)"));
-  chains(add_option(app, "--difference-prob", difference_prob, "J",
-                    "mala: share of steps that propose x + d_a - d_b with two training points"));
-  chains(add_option(app, "--target-acceptance", target_acceptance, "A",
-                    "mala: the step size follows this acceptance rate; off keeps it (default 0.7)"));
+  sampler.add(line);  // begins the group "Chains"
+  line.add("--langevin-steps", langevin_steps, "K", "steps of every chain per iteration");
+  line.add_choice(
+      "--chain-start", chain_start, [](auto text, auto field) { return parse_chain_start(text, field); },
+      "persistent (replay buffer), data (CD-K) or fresh (default persistent)");
+  line.add("--buffer-size", buffer_size, "N", "slots of the replay buffer (default 10000)");
+  line.add("--reinit-prob", reinit_prob, "P",
+           "a drawn slot starts afresh with this probability (default 0.05 for langevin)");
+  line.add("--difference-prob", difference_prob, "J",
+           "mala: share of steps that propose x + d_a - d_b with two training points");
+  line.add("--target-acceptance", target_acceptance, "A",
+           "mala: the step size follows this acceptance rate; off keeps it (default 0.7)");
 
-  const auto optimiser = [&](CLI::Option* option) { group(option, "Optimiser"); };
-  optimiser(add_option(app, "--steps", steps, "N", "training iterations"));
-  optimiser(add_option(app, "--batch-size", batch_size, "N", "data points and chains per iteration"));
-  optimiser(add_option(app, "--learning-rate", learning_rate, "R", "Adam's learning rate"));
-  optimiser(add_choice(
-      app, "--decay", decay, [](auto text, auto field) { return parse_learning_rate_decay(text, field); }, "NAME",
-      "of the rate: constant, cosine or linear (default cosine)"));
-  optimiser(add_option(app, "--warmup", warmup, "N", "iterations over which the rate grows from 0 (default 0)"));
-  optimiser(add_option(app, "--beta1", beta1, "B", "Adam's first decay rate (default 0.9)"));
-  optimiser(add_option(app, "--beta2", beta2, "B", "Adam's second decay rate (default 0.999)"));
-  optimiser(add_option(app, "--weight-decay", weight_decay, "W", "decoupled weight decay (default 0)"));
-  optimiser(add_option(app, "--grad-norm-clip", grad_norm_clip, "C", "shorten longer gradients to norm C; 0: off"));
-  optimiser(add_option(app, "--energy-reg", energy_reg, "R", "weight of the squared energies in the loss (default 0)"));
-  optimiser(add_option(app, "--ema", ema, "D", "decay of the parameters' moving average, which is saved; 0: off"));
-  optimiser(add_option(app, "--dequantize", dequantize, "W", "add uniform noise in [0, W) at every visit of a point"));
-  add_option(app, "--log-every", log_every, "N", "iterations per line of --log");
+  line.group("Optimiser");
+  line.add("--steps", steps, "N", "training iterations");
+  line.add("--batch-size", batch_size, "N", "data points and chains per iteration");
+  line.add("--learning-rate", learning_rate, "R", "Adam's learning rate");
+  line.add_choice(
+      "--decay", decay, [](auto text, auto field) { return parse_learning_rate_decay(text, field); },
+      "of the rate: constant, cosine or linear (default cosine)");
+  line.add("--warmup", warmup, "N", "iterations over which the rate grows from 0 (default 0)");
+  line.add("--beta1", beta1, "B", "Adam's first decay rate (default 0.9)");
+  line.add("--beta2", beta2, "B", "Adam's second decay rate (default 0.999)");
+  line.add("--weight-decay", weight_decay, "W", "decoupled weight decay (default 0)");
+  line.add("--grad-norm-clip", grad_norm_clip, "C", "shorten longer gradients to norm C; 0: off");
+  line.add("--energy-reg", energy_reg, "R", "weight of the squared energies in the loss (default 0)");
+  line.add("--ema", ema, "D", "decay of the parameters' moving average, which is saved; 0: off");
+  line.add("--dequantize", dequantize, "W", "add uniform noise in [0, W) at every visit of a point");
 }
 
 TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint64_t> seed) const {
@@ -135,7 +131,7 @@ MlpShape TrainSettings::apply(MlpShape base, const Data& data) const {
     base.outputs = *classes;
   } else if (base.outputs < 2) {
     if (data.labels.empty()) {
-      throw ConfigError("--classes", "(not given)", "--head logits without labels needs the number of classes");
+      throw WrongRequest("--classes is required: --head logits without labels needs their number");
     }
     base.outputs = std::max(*std::ranges::max_element(data.labels) + 1, 2);
   }
@@ -162,7 +158,7 @@ Mlp TrainSettings::initial_model(const Data& data, std::uint64_t seed) const {
   }
   MlpShape shape;
   shape.hidden = {128, 128};
-  shape.confinement = kDefaultConfinement;
+  shape.confinement = default_confinement(static_cast<int>(data.x.cols()));
   shape = apply(shape, data);
   Mlp model = Mlp::random(shape, seed, init_scale.value_or(default_first_layer_scale(shape.dim)));
   if (standardize.value_or(true)) model.set_standardization(standardization_of(data.x, dequantize.value_or(0.0f)));

@@ -2,7 +2,6 @@
 // measured defaults, which depend on the dimension of the data, so every one is optional here.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,14 +9,9 @@
 
 #include "ebmcuda/trainer.hpp"
 #include "tools/inputs.hpp"
-#include "tools/options.hpp"
 #include "tools/sampler_options.hpp"
 
 namespace ebm::tools {
-
-// The confinement of a new model. Its x is standardised, so the quadratic's own standard deviation is 3 data standard
-// deviations: the tails are the network's to shape, and the integral is finite.
-inline constexpr float kDefaultConfinement = 0.1f;
 
 struct TrainSettings {
   // model
@@ -39,7 +33,7 @@ struct TrainSettings {
   std::optional<float> learning_rate, beta1, beta2, weight_decay, grad_norm_clip, ema, dequantize;
   std::optional<LearningRateDecay> decay;
 
-  void add(CLI::App& app);
+  void add(CommandLine& line);
 
   // `base` with the given options applied. A change of sampler brings that sampler's own recipe along: for langevin
   // restarts with probability 0.05 and no moves.

@@ -77,13 +77,17 @@ struct Gelu {
   static HWY_INLINE ValueAndDerivative apply(VF z) {
     constexpr float kScale = 0.7978845608028654f;  // sqrt(2 / pi)
     constexpr float kCubic = 0.044715f;
+    constexpr float kFlat = 20.0f;  // beyond, s is 0 or 1 to the last bit and the derivative with it
     const VF z2 = hn::Mul(z, z);
     const VF inner = hn::Mul(constant(kScale), hn::MulAdd(hn::Mul(constant(kCubic), z2), z, z));
     // 0.5 (1 + tanh(v)) = logistic(2 v)
     const VF s = logistic(hn::Add(inner, inner));
-    const VF slope = hn::MulAdd(constant(6.0f * kScale * kCubic), z2, constant(2.0f * kScale));  // d(2v)/dz
-    const VF a = hn::Mul(z, s);
-    return {a, hn::MulAdd(hn::Mul(a, slope), hn::Sub(constant(1.0f), s), s)};
+    const VF value = hn::Mul(z, s);
+    const VF near = hn::Min(hn::Max(z, constant(-kFlat)), constant(kFlat));
+    const VF slope = hn::MulAdd(hn::Mul(constant(6.0f * kScale * kCubic), near), near, constant(2.0f * kScale));
+    const VF derivative = hn::MulAdd(hn::Mul(hn::Mul(near, s), slope), hn::Sub(constant(1.0f), s), s);
+    // Min and Max drop a NaN; adding 0 * value brings it back.
+    return {value, hn::MulAdd(value, hn::Zero(F()), derivative)};
   }
 };
 

@@ -1,4 +1,6 @@
 // Mlp::load and Mlp::save. Layout: docs/files.md.
+#include "host/files/mlp_file.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,7 +8,6 @@
 #include <set>
 #include <string>
 
-#include "ebmcuda/mlp.hpp"
 #include "host/check.hpp"
 #include "host/files/safetensors.hpp"
 #include "host/files/text.hpp"
@@ -29,8 +30,7 @@ struct Naming {
 
 class ModelReader {
  public:
-  ModelReader(const std::filesystem::path& path, const MlpReadOptions& options)
-      : file_(InputFile(path)), options_(options) {}
+  ModelReader(InputFile file, const MlpReadOptions& options) : file_(std::move(file)), options_(options) {}
 
   Mlp read() {
     const std::string* format = metadata("format");
@@ -184,8 +184,10 @@ class ModelReader {
 
 }  // namespace
 
+Mlp read_mlp(InputFile file, const MlpReadOptions& options) { return ModelReader(std::move(file), options).read(); }
+
 Mlp Mlp::load(const std::filesystem::path& path, const MlpReadOptions& options) {
-  return ModelReader(path, options).read();
+  return read_mlp(InputFile(path), options);
 }
 
 void Mlp::save(const std::filesystem::path& path) const {

@@ -20,31 +20,41 @@ constexpr Name<Dtype> kDtypes[] = {{Dtype::boolean, "BOOL"},    {Dtype::u8, "U8"
                                    {Dtype::i32, "I32"},         {Dtype::u32, "U32"},         {Dtype::f32, "F32"},
                                    {Dtype::i64, "I64"},         {Dtype::u64, "U64"},         {Dtype::f64, "F64"}};
 
-// The header's bytes one by one from a small buffer. Counts them, for messages, and limits the length of a token, which
-// is what the JSON parser keeps in memory.
+// The header's bytes one by one from a small buffer. Counts them, for messages, and keeps what the JSON parser would
+// hold in memory small: tokens have a limit, and of a run of whitespace only the first byte is shown. A zero byte is
+// refused, because the parser would take it for the end.
 class HeaderBytes {
  public:
   HeaderBytes(const InputFile& file, std::uint64_t begin, std::uint64_t end) : file_(file), next_(begin), end_(end) {
     fill();
   }
 
-  bool at_end() const noexcept { return used_ == filled_ && next_ == end_; }
+  bool at_end() const noexcept { return used_ == filled_; }
   char current() const noexcept { return buffer_[used_]; }
   std::uint64_t position() const noexcept { return next_ - (filled_ - used_); }
 
   void advance() {
-    const char c = buffer_[used_];
-    const bool ends_token =
-        in_string_ ? c == '"' && !escaped_ : std::string_view("{}[],: \t\r\n\"").find(c) != std::string_view::npos;
+    const char c = current();
+    const bool was_space = !in_string_ && is_space(c);
+    const bool ends_token = in_string_ ? c == '"' && !escaped_ : was_space || is_one_of("{}[],:\"", c);
     escaped_ = in_string_ && c == '\\' && !escaped_;
     if (c == '"' && ends_token) in_string_ = !in_string_;
     token_ = ends_token ? 0 : token_ + 1;
-    if (token_ > kMaxToken)
-      file_.fail(fmt::format("byte {}: a name or value is longer than {} bytes", position(), kMaxToken));
-    if (++used_ == filled_) fill();
+    if (token_ > kMaxToken) fail(fmt::format("a name or value is longer than {} bytes", kMaxToken));
+    do {
+      step();
+    } while (was_space && !at_end() && is_space(current()));
+    if (!at_end() && current() == '\0') fail("a zero byte");
   }
 
  private:
+  static bool is_one_of(std::string_view set, char c) { return set.find(c) != std::string_view::npos; }
+  static bool is_space(char c) { return is_one_of(" \t\r\n", c); }
+  [[noreturn]] void fail(const std::string& what) const { file_.fail(fmt::format("byte {}: {}", position(), what)); }
+
+  void step() {
+    if (++used_ == filled_) fill();
+  }
   void fill() {
     used_ = 0;
     filled_ = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), end_ - next_));

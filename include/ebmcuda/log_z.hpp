@@ -19,7 +19,7 @@ struct QuadratureOptions {
   // Grid points per dimension, rounded up to an odd number. 0: 4097 in one dimension and 609 in two, doubled up to
   // twice while the error is above 1e-4.
   int points = 0;
-  std::optional<Box> box;          // data units; unset: chosen from data and confinement
+  std::optional<Box> box{};        // data units; unset: chosen from data and confinement
   double border_tolerance = 1e-3;  // refused when more than this share of the mass lies in the outermost 1 % of the box
 };
 
@@ -50,14 +50,18 @@ struct AisOptions {
   std::int64_t steps_per_temperature = 1;  // Mala steps, >= 1
   float target_acceptance = 0.6f;          // a pilot run fixes one step size per temperature
   bool reverse = true;                     // also anneal back from the model, for the upper bound
-  std::int64_t burn_in = 2000;             // Mala steps on the model before the reverse run
+  std::int64_t burn_in = 1000;             // Mala steps on the model before the reverse run
   double min_ess = 0.02;                   // share of chains below which no point value is given
   std::uint64_t seed = 0;
-  std::function<bool(const AisProgress&)> progress;
+  // Called now and then, with temperature 0 in the pilot run and the burn-in; false stops, and what was not finished is
+  // NaN or empty.
+  std::function<bool(const AisProgress&)> progress{};
 };
 
 // Neal 2001 (forward) and Grosse, Ghahramani and Adams 2015 (bidirectional bounds). The base is the Gaussian with mean
-// and full covariance of `data`, or N(0, I) in model space without data.
+// and full covariance of `data` (a tenth of the mean variance added to every direction), or N(0, I) in model space
+// without data. D <= 4096. Throws ConfigError. Whether the integral converges is not checked: with confinement 0 it may
+// not.
 struct AisResult {
   std::optional<double> log_z;  // the forward estimate; empty when the effective sample size is too small to trust it
   double log_z_forward = 0;     // in expectation a lower bound

@@ -83,9 +83,10 @@ struct TrainerOptions {
   void validate(int dim, std::size_t n_data) const;
 };
 
-// The multiplier of the first layer's initial weights (Mlp::random) measured to serve D dimensions best
-// (docs/training.md).
+// The multiplier of the first layer's initial weights (Mlp::random), and the confinement on standardised data, measured
+// to serve D dimensions best (docs/training.md).
 float default_first_layer_scale(int dim);
+float default_confinement(int dim);
 
 // One logged iteration. Energies are means over the batch.
 struct TrainProgress {

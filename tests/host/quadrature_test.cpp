@@ -11,7 +11,7 @@
 namespace ebm {
 namespace {
 
-const Device kDevice = Device::cpu();
+const Device kDevice = Device::cpu(1);
 
 Mlp standardized(Mlp model, std::vector<float> mean, std::vector<float> std) {
   model.set_standardization(Standardization{std::move(mean), std::move(std)});

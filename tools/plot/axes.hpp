@@ -36,7 +36,7 @@ struct Axes {
 
  private:
   std::vector<Tick> x_ticks() const { return linear_ticks(x, std::max(2, width / 80)); }
-  std::vector<Tick> y_ticks() const { return log_y ? log_ticks(y) : linear_ticks(y, std::max(2, height / 45)); }
+  std::vector<Tick> y_ticks() const { return log_y ? log_ticks(y) : linear_ticks(y, std::max(2, height / 36)); }
 };
 
 inline constexpr double kTextSize = 9, kTitleSize = 11;

@@ -10,7 +10,7 @@
 namespace ebm::tools {
 namespace {
 
-constexpr int kPanel = 420, kLeft = 60, kTop = 36, kBottom = 52, kBetween = 62;
+constexpr int kLongSide = 420, kShortestSide = 160, kLeft = 60, kTop = 36, kBottom = 52, kBetween = 62;
 constexpr int kBarGap = 16, kBarWidth = 14, kRight = 78;
 
 // One point per pixel, its centre, row by row from the top.
@@ -50,12 +50,13 @@ void draw_colour_bar(Canvas& canvas, const Axes& last, Colormap colormap, double
 
 void draw_points(Canvas& canvas, const Axes& axes, const Matrix& points, bool over_density) {
   // Fewer points, larger dots; over a density they must let it shine through.
-  const double radius = std::clamp(60 / std::sqrt(static_cast<double>(points.rows()) + 1), 0.8, 2.2);
+  const double radius =
+      std::clamp((over_density ? 32 : 60) / std::sqrt(static_cast<double>(points.rows()) + 1), 0.7, 2.2);
   for (std::size_t i = 0; i < points.rows(); ++i) {
     const double x = static_cast<double>(points(i, 0)), y = static_cast<double>(points(i, 1));
     if (!(x >= axes.x.lo && x <= axes.x.hi && y >= axes.y.lo && y <= axes.y.hi)) continue;
     if (over_density) {
-      canvas.disc(axes.at(x, y), radius, kWhite, 0.6f);
+      canvas.disc(axes.at(x, y), radius, kWhite, 0.5f);
     } else {
       canvas.disc(axes.at(x, y), radius, kBlue, 0.45f);
     }
@@ -66,27 +67,33 @@ void draw_points(Canvas& canvas, const Axes& axes, const Matrix& points, bool ov
 
 Canvas draw_plane(const PlaneFigure& figure) {
   const int panels = static_cast<int>(figure.panels.size());
+  // A unit is equally long in both directions, unless the view is a sliver.
+  const double x_span = figure.x.hi - figure.x.lo, y_span = figure.y.hi - figure.y.lo;
+  const auto side = [&](double span) {
+    return std::max(static_cast<int>(std::lround(kLongSide * span / std::max(x_span, y_span))), kShortestSide);
+  };
+  const int width = side(x_span), height = side(y_span);
   std::vector<std::vector<double>> densities;
   double largest = 0;
   for (const PlanePanel& panel : figure.panels) {
-    const Axes axes{0, 0, kPanel, kPanel, figure.x, figure.y};
+    const Axes axes{0, 0, width, height, figure.x, figure.y};
     densities.push_back(panel.density ? panel.density(pixel_grid(axes)) : std::vector<double>{});
     // A single spike must not darken everything else.
     if (panel.density) largest = std::max(largest, quantile(densities.back(), 0.999));
   }
   const bool any_density = largest > 0;
   const int right = any_density ? kBarGap + kBarWidth + kRight - 14 : 20;
-  Canvas canvas(kLeft + panels * kPanel + (panels - 1) * kBetween + right, kTop + kPanel + kBottom);
+  Canvas canvas(kLeft + panels * width + (panels - 1) * kBetween + right, kTop + height + kBottom);
   for (int k = 0; k < panels; ++k) {
-    const Axes axes{kLeft + k * (kPanel + kBetween), kTop, kPanel, kPanel, figure.x, figure.y};
+    const Axes axes{kLeft + k * (width + kBetween), kTop, width, height, figure.x, figure.y};
     const PlanePanel& panel = figure.panels[static_cast<std::size_t>(k)];
     const std::vector<double>& density = densities[static_cast<std::size_t>(k)];
     if (density.empty()) {
       axes.draw_grid(canvas);
     } else {
       std::size_t i = 0;
-      for (int y = 0; y < kPanel; ++y) {
-        for (int x = 0; x < kPanel; ++x, ++i) {
+      for (int y = 0; y < height; ++y) {
+        for (int x = 0; x < width; ++x, ++i) {
           canvas.set(axes.left + x, axes.top + y, color_of(figure.colormap, any_density ? density[i] / largest : 0.0));
         }
       }
@@ -176,14 +183,7 @@ View view_of(const std::vector<MatrixView>& points) {
   const auto range = [](const std::vector<std::vector<float>>& parts) {
     return range_of(std::vector<std::span<const float>>(parts.begin(), parts.end()));
   };
-  View view{range(columns[0]), range(columns[1])};
-  // Square: a unit is equally long in both directions.
-  const double side = std::max(view.x.hi - view.x.lo, view.y.hi - view.y.lo);
-  for (Range* r : {&view.x, &view.y}) {
-    const double middle = (r->lo + r->hi) / 2;
-    *r = {middle - side / 2, middle + side / 2};
-  }
-  return view;
+  return {range(columns[0]), range(columns[1])};
 }
 
 }  // namespace ebm::tools

@@ -35,7 +35,7 @@ struct LineFigure {
 };
 Canvas draw_line(const LineFigure& figure);
 
-// A square view that holds nearly all points: their 0.1 % and 99.9 % quantiles and a margin. density.cpp
+// A view that holds nearly all points: their 0.1 % and 99.9 % quantiles and a margin. density.cpp
 struct View {
   Range x, y;
 };

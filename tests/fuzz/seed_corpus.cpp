@@ -1,0 +1,88 @@
+// Writes valid files of every kind for the fuzzers to start from: seed_corpus DIRECTORY makes DIRECTORY/fuzz_FORMAT/*.
+#include <filesystem>
+
+#include "ebmcuda/files.hpp"
+#include "host/checkpoint.hpp"
+#include "host/files/npy.hpp"
+#include "host/files/safetensors.hpp"
+
+namespace {
+
+using namespace ebm;
+using std::filesystem::path;
+
+Mlp model_of(Head head) {
+  MlpShape shape;
+  shape.dim = 2;
+  shape.hidden = {3, 2};
+  shape.head = head;
+  shape.outputs = head == Head::scalar ? 1 : 3;
+  shape.confinement = 0.5f;
+  Mlp model = Mlp::random(shape, 1);
+  model.set_standardization(Standardization{{0, 1}, {1, 2}});
+  model.notes()["note"] = "\"quoted\" \xc3\xa9";
+  return model;
+}
+
+void write_sequential(const path& file) {
+  const std::vector<float> v(6, 0.5f);
+  const std::span<const float> values(v);
+  write_safetensors(
+      file,
+      {TensorData::of("0.weight", {3, 2}, values), TensorData::of("0.bias", {3}, values.first(3)),
+       TensorData::of("2.weight", {1, 3}, values.first(3)), TensorData::of("2.bias", {1}, values.first(1))},
+      {});
+}
+
+Checkpoint checkpoint_of(ChainStart start, Sampler sampler) {
+  Checkpoint checkpoint{model_of(Head::logits), {}, {}, {}, 1234567890123456789u};
+  TrainerOptions& options = checkpoint.options;
+  options.objective.chain_start = start;
+  options.objective.sampler = std::move(sampler);
+  options.objective.buffer.capacity = 4;
+  TrainingState& state = checkpoint.state;
+  state.parameters.assign(checkpoint.model.parameters().begin(), checkpoint.model.parameters().end());
+  state.adam_m = state.adam_v = std::vector<float>(state.parameters.size());
+  state.ema = state.parameters;
+  state.step_size = 0.01f;
+  if (start == ChainStart::persistent) {
+    state.buffer_x.assign(8, 0.5f);
+    state.buffer_steps.assign(4, 77);
+  }
+  return checkpoint;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 2) return 2;
+  const path root = arguments[1];
+  const auto directory = [&](const char* name) {
+    std::filesystem::create_directories(root / name);
+    return root / name;
+  };
+  for (const char* fuzzer : {"fuzz_model", "fuzz_safetensors"}) {
+    const path models = directory(fuzzer);
+    model_of(Head::scalar).save(models / "scalar");
+    model_of(Head::logits).save(models / "logits");
+    write_sequential(models / "sequential");
+  }
+  const path checkpoints = directory("fuzz_checkpoint");
+  write_checkpoint(
+      checkpoints / "langevin",
+      checkpoint_of(
+          ChainStart::persistent,
+          LangevinDynamics{.step_size = 0.1f, .noise_scale = 0.2f, .grad_clip = 0.3f, .clamp = Box{{-1}, {1}}}));
+  write_checkpoint(checkpoints / "mala", checkpoint_of(ChainStart::data, Mala{}));
+
+  const Matrix matrix(3, 2, {0, -1.5f, 2e-7f, 3, 4e9f, 5});
+  const path arrays = directory("fuzz_npy");
+  write_matrix(arrays / "matrix.npy", matrix);
+  write_vector(arrays / "vector.npy", std::vector<float>{1, 2, 3});
+  write_labels(arrays / "labels.npy", std::vector<int>{0, 1, 2});
+  const path tables = directory("fuzz_csv");
+  write_matrix(tables / "matrix.csv", matrix);
+  write_labels(tables / "labels.csv", std::vector<int>{0, 1, 2});
+  write_file(tables / "header.csv", "x, \"y\"\r\n1,+2.5\r\nnan,-inf\r\n\r\n");
+  return 0;
+}

@@ -1,0 +1,140 @@
+#include <cmath>
+#include <numbers>
+
+#include "ebmcuda/densities.hpp"
+#include "ebmcuda/files.hpp"
+#include "tools/program.hpp"
+
+namespace ebm::test {
+namespace {
+
+using Evaluate = ProgramTest;
+
+TEST_F(Evaluate, QuadratureOfAGaussianIsItsClosedForm) {
+  // E = |x|^2 in model space (confinement 2): variance 1/2 there, std 2 and 0.5 in data units on top.
+  Mlp model = gaussian_model(2, 2.0f);
+  model.set_standardization(Standardization{{1, 0}, {2, 0.5f}});
+  model.save(path("m.safetensors"));
+  write("x.csv", "1,0\n3,0\n");
+  const Json json = Json::parse(succeed({"evaluate", "m.safetensors", "x.csv", "--no-baselines"}).out);
+  const double log_z = std::log(std::numbers::pi) + std::log(2 * 0.5);
+  EXPECT_EQ(json["method"], "quadrature");
+  EXPECT_NEAR(json["log_z"].get<double>(), log_z, 1e-4);
+  EXPECT_LT(json["log_z_stderr"].get<double>(), 1e-4);
+  EXPECT_NEAR(json["mean_log_likelihood"].get<double>(), -0.5 - log_z, 1e-4);  // energies 0 and 1
+  EXPECT_NEAR(json["mean_log_likelihood_stderr"].get<double>(), std::sqrt(0.5 / 2), 1e-4);
+  EXPECT_FALSE(json.contains("baselines"));
+}
+
+TEST_F(Evaluate, GapToAKnownDensityAndBaselinesOnATrainingSplit) {
+  gaussian_model(2, 1.0f).save(path("m.safetensors"));
+  write_matrix(path("train.npy"), draw(Density2d::eight_gaussians, 2000, 1));
+  write_matrix(path("test.npy"), draw(Density2d::eight_gaussians, 2000, 2));
+  const Json json = Json::parse(succeed({"evaluate", "m.safetensors", "test.npy", "--train", "train.npy", "--density",
+                                         "eight_gaussians", "--method", "quadrature", "--quadrature-points", "300"})
+                                    .out);
+  const double model = json["mean_log_likelihood"], truth = json["density"]["mean_log_likelihood"];
+  EXPECT_NEAR(json["density"]["gap"].get<double>(), truth - model, 1e-9);
+  EXPECT_NEAR(json["density"]["best_attainable"].get<double>(), -1.123078, 1e-5);
+  EXPECT_NEAR(truth, -1.123078, 0.1);
+  const Json& baselines = json["baselines"];
+  EXPECT_EQ(baselines["fitted_on"], "train.npy");
+  EXPECT_EQ(baselines["fitted_on_evaluated_data"], false);
+  // Eight components are the truth, one Gaussian is 1.8 nats away from it.
+  EXPECT_EQ(baselines["gaussian_mixture_components"], 8);
+  EXPECT_GT(baselines["gaussian_mixture"].get<double>(), truth - 0.1);
+  EXPECT_LT(baselines["gaussian"].get<double>(), truth - 1.0);
+  EXPECT_NEAR(json["quadrature_points"].get<int>(), 300, 1);
+}
+
+TEST_F(Evaluate, RefusalGivesNoNumberAndExitOne) {
+  gaussian_model(2, 0.0f).save(path("flat.safetensors"));  // the integral of exp(0) does not converge
+  write_ring("x.npy");
+  const Outcome outcome = run({"evaluate", "flat.safetensors", "x.npy"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.err.find("no log-likelihood"), std::string::npos) << outcome.err;
+  const Json json = Json::parse(outcome.out);
+  EXPECT_TRUE(json["log_z"].is_null());
+  EXPECT_TRUE(json["mean_log_likelihood"].is_null());
+  EXPECT_FALSE(json["refused"].get<std::string>().empty());
+  EXPECT_TRUE(json["baselines"]["gaussian"].is_number());
+}
+
+TEST_F(Evaluate, DequantizationFollowsTheSeed) {
+  gaussian_model(2, 1.0f).save(path("m.safetensors"));
+  write("x.csv", "0,1\n1,0\n2,1\n1,1\n");
+  const auto value = [&](const char* seed, const char* width) {
+    return Json::parse(succeed({"evaluate", "m.safetensors", "x.csv", "--dequantize", width, "--seed", seed,
+                                "--no-baselines", "--quiet"})
+                           .out)["mean_log_likelihood"]
+        .get<double>();
+  };
+  EXPECT_EQ(value("1", "1"), value("1", "1"));
+  EXPECT_NE(value("1", "1"), value("2", "1"));
+  EXPECT_EQ(value("1", "0"), value("2", "0"));
+}
+
+TEST_F(Evaluate, AisOfAGaussianMatchesItsClosedForm) {
+  gaussian_model(3, 1.0f).save(path("m.safetensors"));
+  Matrix x(60, 3);
+  for (std::size_t i = 0; i < x.values().size(); ++i) x.values()[i] = std::sin(static_cast<float>(7 * i + 1)) * 1.2f;
+  write_matrix(path("x.npy"), x);
+  const Json json = Json::parse(
+      succeed({"evaluate", "m.safetensors", "x.npy", "--ais-temperatures", "100", "--ais-chains", "256", "--seed", "5"})
+          .out);
+  const double exact = 1.5 * std::log(2 * std::numbers::pi);
+  EXPECT_EQ(json["method"], "ais");
+  EXPECT_EQ(json["ais_chains"], 256);
+  EXPECT_EQ(json["ais_temperatures"], 100);
+  // Five standard errors, alpha 6e-7; a log Z that ignored one of the three dimensions would be 0.92 off.
+  const double error = json["log_z_stderr"];
+  EXPECT_LT(error, 0.1);
+  EXPECT_NEAR(json["log_z"].get<double>(), exact, 5 * error + 1e-3);
+  EXPECT_GT(json["effective_sample_size"].get<double>(), 10.0);
+  EXPECT_TRUE(json["log_z_upper_bound"].is_number());
+  EXPECT_TRUE(json["mean_log_likelihood"].is_number());
+}
+
+TEST_F(Evaluate, AisRefusesWhenTheChainsAreTooUnequal) {
+  // Two temperatures from a base a hundred times too wide: nearly all weight sits on one chain.
+  gaussian_model(16, 4000.0f).save(path("narrow.safetensors"));
+  Matrix x(200, 16);
+  for (std::size_t i = 0; i < x.values().size(); ++i)
+    x.values()[i] = std::sin(static_cast<float>(i * i % 1009) * 0.37f) * 3;
+  write_matrix(path("x.npy"), x);
+  const Outcome outcome = run(
+      {"evaluate", "narrow.safetensors", "x.npy", "--ais-temperatures", "2", "--ais-chains", "1000", "--no-baselines"});
+  EXPECT_EQ(outcome.status, 1) << outcome.out;
+  const Json json = Json::parse(outcome.out);
+  EXPECT_TRUE(json["log_z"].is_null());
+  EXPECT_TRUE(json["mean_log_likelihood"].is_null());
+  EXPECT_TRUE(json["log_z_lower_bound"].is_number());
+  EXPECT_NE(json["refused"].get<std::string>().find("effective sample size"), std::string::npos);
+}
+
+TEST_F(Evaluate, LabelsAddAccuracyAndCrossEntropy) {
+  // f = (0, x_0 + 1) through a relu: class 1 wins exactly where x_0 > -1.
+  MlpShape shape;
+  shape.dim = 1;
+  shape.hidden = {1};
+  shape.activation = Activation::relu;
+  shape.head = Head::logits;
+  shape.outputs = 2;
+  shape.confinement = 1;
+  Mlp model(shape);
+  model.weight(0)[0] = 1;
+  model.bias(0)[0] = 1;
+  model.weight(1)[1] = 1;
+  model.bias(1)[1] = -0.5f;
+  model.save(path("m.safetensors"));
+  write("x.csv", "-2,0\n1,1\n2,1\n0.5,0\n");
+  const Json json =
+      Json::parse(succeed({"evaluate", "m.safetensors", "x.csv", "--label-column", "1", "--no-baselines"}).out);
+  EXPECT_EQ(json["classification"]["accuracy"], 0.75);
+  const auto nll = [](double margin) { return std::log1p(std::exp(-margin)); };  // margins -f_y + f_other
+  EXPECT_NEAR(json["classification"]["cross_entropy"].get<double>(), (nll(0.5) + nll(1.5) + nll(2.5) + nll(-1.0)) / 4,
+              1e-5);
+}
+
+}  // namespace
+}  // namespace ebm::test

@@ -1,0 +1,86 @@
+// One command's options. CLI11 stays behind this: its headers would cost seconds in every file that saw them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ebmcuda/error.hpp"
+#include "ebmcuda/sampler.hpp"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace ebm::tools {
+
+// Every value arrives as text and is parsed here, so that all messages read alike ("--steps = 1.5: must be a whole
+// number") and command line and --config take one path. Each throws ConfigError that names `option`.
+void parse(std::string_view option, const std::string& text, std::int64_t& value);  // 1e5 is whole too
+void parse(std::string_view option, const std::string& text, std::uint64_t& value);
+void parse(std::string_view option, const std::string& text, int& value);
+void parse(std::string_view option, const std::string& text, float& value);
+void parse(std::string_view option, const std::string& text, double& value);
+void parse(std::string_view option, const std::string& text, std::string& value);            // not empty
+void parse(std::string_view option, const std::string& text, std::filesystem::path& value);  // not empty
+void parse(std::string_view option, const std::string& text, std::vector<int>& value);       // "128,128"
+void parse(std::string_view option, const std::string& text, Box& value);                    // "LO,HI"
+template <class Value>
+void parse(std::string_view option, const std::string& text, std::optional<Value>& value) {
+  parse(option, text, value.emplace());
+}
+
+// What is wrong with a request where no single field and value says it (exit 2): an unknown option, one that is
+// missing.
+class WrongRequest : public Error {
+ public:
+  using Error::Error;
+};
+
+class CommandLine {
+ public:
+  // `help` leads the command's --help: examples, then what it does.
+  CommandLine(CLI::App& ebm, const std::string& name, const std::string& summary, const std::string& help);
+
+  // Options added from here on stand under this heading.
+  void group(const std::string& heading) { group_ = heading; }
+
+  // An option such as "--steps", or a positional such as "DATA". `value` must outlive the command line.
+  template <class Value>
+  void add(const std::string& name, Value& value, const std::string& type, const std::string& help) {
+    add_text(
+        name, [name, &value](const std::string& text) { parse(name, text, value); }, type, help);
+  }
+  // An enumerator by its name: parse_name(text, name) throws ConfigError that lists the names.
+  template <class Value, class ParseName>
+  void add_choice(const std::string& name, Value& value, ParseName parse_name, const std::string& help) {
+    add_text(
+        name, [=, &value](const std::string& text) { value = parse_name(text, name); }, "NAME", help);
+  }
+  void add_flag(const std::string& names, bool& value, const std::string& help);
+  // A flag with its opposite, "--baselines,!--no-baselines".
+  void add_switch(const std::string& names, std::optional<bool>& value, const std::string& help);
+  // The positional just added must be given.
+  void required();
+
+  bool given(const std::string& name) const;
+  std::string text_of(const std::string& name) const;  // as given
+  // A required option is checked when the command runs, so that --config may give it. Throws WrongRequest.
+  void require_given(const std::string& name, std::string_view what) const;
+
+  CLI::App& app() const { return *app_; }
+
+ private:
+  void add_text(const std::string& name, std::function<void(const std::string&)> read, const std::string& type,
+                const std::string& help);
+  CLI::App* app_;
+  CLI::Option* last_ = nullptr;
+  std::string group_ = "Options";
+};
+
+}  // namespace ebm::tools
