@@ -3,8 +3,8 @@
 //
 //   exact_gradient DATA.npy OUT.safetensors [SEED]
 //
-// The grid covers |x_d| <= 3.5 in model space and is shifted at random every iteration, so that the estimate is unbiased
-// up to the mass outside. Settings are TrainerOptions::defaults(2), as `ebm train` without options.
+// The grid covers |x_d| <= 3.5 in model space and is shifted at random every iteration, so that the estimate is
+// unbiased up to the mass outside. Settings are TrainerOptions::defaults(2), as `ebm train` without options.
 #include <fmt/format.h>
 
 #include <cmath>

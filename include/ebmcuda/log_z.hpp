@@ -19,7 +19,7 @@ struct QuadratureOptions {
   // Grid points per dimension, rounded up to an odd number. 0: 4097 in one dimension and 609 in two, doubled up to
   // twice while the error is above 1e-4.
   int points = 0;
-  std::optional<Box> box;          // data units; unset: chosen from data and confinement
+  std::optional<Box> box{};        // data units; unset: chosen from data and confinement
   double border_tolerance = 1e-3;  // refused when more than this share of the mass lies in the outermost 1 % of the box
 };
 
@@ -55,7 +55,7 @@ struct AisOptions {
   std::uint64_t seed = 0;
   // Called now and then, with temperature 0 in the pilot run and the burn-in; false stops, and what was not finished is
   // NaN or empty.
-  std::function<bool(const AisProgress&)> progress;
+  std::function<bool(const AisProgress&)> progress{};
 };
 
 // Neal 2001 (forward) and Grosse, Ghahramani and Adams 2015 (bidirectional bounds). The base is the Gaussian with mean

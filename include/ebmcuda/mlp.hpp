@@ -45,8 +45,8 @@ Activation parse_activation(std::string_view name, std::string_view field = "act
 Head parse_head(std::string_view name, std::string_view field = "head");
 
 struct MlpShape {
-  int dim = 0;              // D, 1 .. 16384
-  std::vector<int> hidden;  // widths, 1 to 4 of them, each 1 .. 8192
+  int dim = 0;                // D, 1 .. 16384
+  std::vector<int> hidden{};  // widths, 1 to 4 of them, each 1 .. 8192
   Activation activation = Activation::silu;
   Head head = Head::scalar;
   int outputs = 1;           // 1 for a scalar head, 2 .. 4096 for logits
@@ -73,9 +73,9 @@ struct Standardization {
 
 // How to read a file that carries no ebmcuda metadata (a PyTorch state dict); ignored where the file says.
 struct MlpReadOptions {
-  std::optional<Activation> activation;
-  std::optional<Head> head;
-  std::optional<float> confinement;
+  std::optional<Activation> activation{};
+  std::optional<Head> head{};
+  std::optional<float> confinement{};
 };
 
 class Mlp {

@@ -29,10 +29,10 @@ struct Box {
 };
 
 struct LangevinDynamics {
-  float step_size = 0.01f;           // > 0
-  std::optional<float> noise_scale;  // >= 0; unset: sqrt(2 step_size), the unadjusted Langevin algorithm
-  std::optional<float> grad_clip;    // > 0: every element of g is clipped to [-grad_clip, grad_clip]
-  std::optional<Box> clamp;          // positions are limited to the box after each step
+  float step_size = 0.01f;             // > 0
+  std::optional<float> noise_scale{};  // >= 0; unset: sqrt(2 step_size), the unadjusted Langevin algorithm
+  std::optional<float> grad_clip{};    // > 0: every element of g is clipped to [-grad_clip, grad_clip]
+  std::optional<Box> clamp{};          // positions are limited to the box after each step
 
   float effective_noise_scale() const;
   // noise_scale^2 / (2 step_size): 1 samples p, below 1 a sharper density.
@@ -54,10 +54,10 @@ struct LangevinDynamics {
 };
 
 struct Mala {
-  float step_size = 0.01f;         // > 0
-  float jump_prob = 0.0f;          // 0 .. 1: share of steps that propose the uniform start instead
-  std::optional<float> grad_clip;  // clips the proposal's gradient, in both directions, so the chain stays exact
-  std::optional<Box> clamp;        // a proposal outside is rejected
+  float step_size = 0.01f;           // > 0
+  float jump_prob = 0.0f;            // 0 .. 1: share of steps that propose the uniform start instead
+  std::optional<float> grad_clip{};  // clips the proposal's gradient, in both directions, so the chain stays exact
+  std::optional<Box> clamp{};        // a proposal outside is rejected
 
   void validate(int dim) const;
 };
@@ -93,9 +93,9 @@ struct SampleOptions {
   std::uint64_t seed = 0;
   std::uint64_t first_chain = 0;  // chain ids first_chain .. first_chain + n_chains - 1, below 2^56
   std::uint64_t first_step = 0;   // number of the first step, below 2^48; a run split over calls gives the same bits
-  std::optional<Matrix> init;     // start positions [n_chains, D], data units; unset: the uniform start
+  std::optional<Matrix> init{};   // start positions [n_chains, D], data units; unset: the uniform start
   std::int64_t thin = 0;          // > 0: keep the positions after every `thin` steps in `trajectory`
-  std::function<bool(const SampleProgress&)> progress;  // called now and then; false stops early
+  std::function<bool(const SampleProgress&)> progress{};  // called now and then; false stops early
 };
 
 struct SampleResult {

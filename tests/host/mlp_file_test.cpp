@@ -179,7 +179,7 @@ TEST(MlpFile, WhatTheFileSaysWinsOverTheOptions) {
 
 TEST(MlpFile, WrongFilesAreNamed) {
   const test::TemporaryDirectory directory;
-  const auto refusal = [&](auto change) {
+  const auto refusal = [&](const std::function<void(RawFile&)>& change) {
     RawFile file = own_file();
     change(file);
     file.write(directory / "m");
@@ -248,7 +248,7 @@ TEST(MlpFile, WrongFilesAreNamed) {
 
 TEST(MlpFile, WrongSequentialsAreNamed) {
   const test::TemporaryDirectory directory;
-  const auto refusal = [&](auto change) {
+  const auto refusal = [&](const std::function<void(RawFile&)>& change) {
     RawFile file;
     file.add("0.weight", {3, 2});
     file.add("0.bias", {3});

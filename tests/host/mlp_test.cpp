@@ -54,7 +54,7 @@ TEST(Mlp, TheLargestShapeIsCountedWithoutOverflow) {
 TEST(Mlp, ShapesOutOfRangeAreNamed) {
   const MlpShape good = shape_of(2, {8});
   EXPECT_NO_THROW(good.validate());
-  const auto refusal = [&](auto change) {
+  const auto refusal = [&](const std::function<void(MlpShape&)>& change) {
     MlpShape shape = good;
     change(shape);
     return message_of<ConfigError>([&] { Mlp model(shape); });

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,9 +60,10 @@ inline void write_bytes(const std::filesystem::path& path, std::string_view byte
 
 inline InputFile in_memory(std::string_view bytes) { return InputFile("memory", std::as_bytes(std::span(bytes))); }
 
-// The message of the Exception that `run` throws; a test failure and "" when it throws none or another.
-template <class Exception, class Run>
-std::string message_of(const Run& run) {
+// The message of the Exception that `run` throws; a test failure and "" when it throws none or another. A
+// std::function, so that a hundred calls are one instantiation.
+template <class Exception>
+std::string message_of(const std::function<void()>& run) {
   try {
     run();
   } catch (const Exception& error) {
