@@ -27,8 +27,9 @@ EBM_HD inline void adam_update(const AdamStep& step, bool decays, float gradient
   parameter -= step.rate * (m * step.correction1) / (std::sqrt(v * step.correction2) + step.epsilon);
 }
 
+// In the form that leaves an average alone that has arrived.
 EBM_HD inline void ema_update(const AdamStep& step, float parameter, float& average) {
-  average = step.ema * average + (1.0f - step.ema) * parameter;
+  average += (1.0f - step.ema) * (parameter - average);
 }
 
 // The decay that iteration t (from 0) uses: short at first, so that the average forgets the start.

@@ -255,11 +255,14 @@ Canvas plot_model(const PlotOptions& options, const Console& console, const Devi
                       fmt::format("is a density in the plane; the model has D = {}", model.dim()));
   }
   if (model.dim() > 2) static_cast<void>(image_size(options, static_cast<std::size_t>(model.dim())));
+  Matrix data;
+  if (options.data) {
+    data = read_points(options, *options.data, "--data");
+    require_dimension(fmt::format("--data ({})", options.data->string()), data, model);
+  }
   const Matrix samples = samples_of(options, model, console, device);
   if (model.dim() > 2) return plot_images(options, samples, "samples");
   if (model.dim() == 1) return plot_interval(options, samples, &model, console, device);
-  Matrix data;
-  if (options.data) data = read_points(options, *options.data, "--data");
   const auto log_z = picture_log_z(console, model, data, device);
   return plot_plane(options, samples, log_z ? "model" : "model (not normalised)",
                     [&, log_z](MatrixView x) { return density_values(model, x, log_z, device); });

@@ -59,8 +59,13 @@ int report(const std::exception& error, const CLI::App* command) {
   if (dynamic_cast<const FormatError*>(&error) != nullptr || dynamic_cast<const WrongRequest*>(&error) != nullptr)
     return complain(command, kExitWrongRequest, error.what());
   if (dynamic_cast<const CLI::ParseError*>(&error) != nullptr) {
+    // CLI11 says "--steps: At Most 1 required but received 2".
+    std::string what = error.what();
+    if (const std::size_t at = what.find(": At Most 1 required"); at != std::string::npos) {
+      what = what.substr(0, at) + " is given more than once";
+    }
     const std::string help = command == nullptr ? "ebm --help" : fmt::format("ebm {} --help", command->get_name());
-    return complain(command, kExitWrongRequest, fmt::format("{} (see {})", error.what(), help));
+    return complain(command, kExitWrongRequest, fmt::format("{} (see {})", what, help));
   }
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return complain(command, kExitFailed, "out of memory");
   return complain(command, kExitFailed, error.what());

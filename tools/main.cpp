@@ -42,7 +42,8 @@ int run(int argc, char** argv) {
       "\n"
       "Trains, samples, judges and draws energy-based models p(x) = exp(-E(x)) / Z.\n");
   app.set_version_flag("--version", ebm::build_description().front());
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
+  app.allow_extras();
   const std::array commands{add_data_command(app),   add_train_command(app),    add_sample_command(app),
                             add_energy_command(app), add_evaluate_command(app), add_plot_command(app),
                             add_info_command(app)};
@@ -55,6 +56,10 @@ int run(int argc, char** argv) {
   };
   try {
     app.parse(argc, argv);
+    if (const auto left = app.remaining(); chosen() == nullptr || !left.empty()) {
+      throw WrongRequest(left.empty() ? std::string("a command is required (see ebm --help)")
+                                      : left.front() + ": no command of ebm (see ebm --help)");
+    }
     const Command& command = *chosen();
     reject_leftovers(command.line->app());
     if (const CLI::Option* config = command.line->app().get_option_no_throw("--config");

@@ -1,4 +1,4 @@
-// The JSON lines log of a training run (docs/files.md): one object per logged iteration.
+// The JSON lines log of a training run (docs/command-line.md): one object per logged iteration.
 #pragma once
 
 #include <cstdint>

@@ -10,9 +10,11 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "host/cpu/gradient-inl.h"
+#include "host/cpu/langevin-inl.h"
+#include "host/cpu/mala-inl.h"
 #include "host/cpu/network-inl.h"
 #include "host/cpu/simd_math-inl.h"
-#include "host/cpu/transition-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ebm::cpu {

@@ -205,8 +205,8 @@ TEST(DensityFormulas, CurvesMatchBruteForceIntegrals) {
 
 TEST(DensityFormulas, GaussiansFromTheirDefinition) {
   for (const auto& [x, y] : {std::pair(0.0, 0.0), {1.9, 0.1}, {-1.4, 1.5}, {0.52, -0.4}, {5.0, 4.0}}) {
-    const auto normal = [&](double cx, double cy, double sigma) {
-      return -((x - cx) * (x - cx) + (y - cy) * (y - cy)) / (2 * sigma * sigma) - std::log(2 * pi * sigma * sigma);
+    const auto normal = [px = x, py = y](double cx, double cy, double sigma) {
+      return -((px - cx) * (px - cx) + (py - cy) * (py - cy)) / (2 * sigma * sigma) - std::log(2 * pi * sigma * sigma);
     };
     double eight = 0, twenty_five = 0;  // with the exponent at x = y = 0 kept in range by a shift
     const double shift_8 = log_density(Density2d::eight_gaussians, x, y);

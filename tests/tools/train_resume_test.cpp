@@ -11,23 +11,13 @@ class TrainResume : public ProgramTest {
 
   // The same run every time, 40 iterations; `more` is appended.
   static std::vector<std::string> arguments(std::vector<std::string> more, const std::string& name) {
-    std::vector<std::string> all{"train",
-                                 "x.npy",
-                                 "--out",
-                                 name + ".safetensors",
-                                 "--hidden",
-                                 "8,8",
-                                 "--batch-size",
-                                 "16",
-                                 "--langevin-steps",
-                                 "3",
-                                 "--log-every",
-                                 "5",
-                                 "--seed",
-                                 "4",
-                                 "--log",
-                                 name + ".jsonl"};
-    if (std::find(more.begin(), more.end(), "--steps") == more.end()) all.insert(all.end(), {"--steps", "40"});
+    std::vector<std::string> all{"train", "x.npy", "--out", name + ".safetensors", "--log", name + ".jsonl"};
+    const std::vector<std::pair<std::string, std::string>> small{
+        {"--hidden", "8,8"},  {"--batch-size", "16"}, {"--langevin-steps", "3"}, {"--steps", "40"},
+        {"--log-every", "5"}, {"--seed", "4"},        {"--threads", "1"}};
+    for (const auto& [option, value] : small) {
+      if (std::ranges::find(more, option) == more.end()) all.insert(all.end(), {option, value});
+    }
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
@@ -83,16 +73,17 @@ TEST_F(TrainResume, CheckpointEveryLeavesTheBitsAlone) {
 }
 
 TEST_F(TrainResume, SurvivesBeingKilled) {
-  const auto more = [](bool resume) {
-    std::vector<std::string> list{"--steps", "3000", "--checkpoint", "c.safetensors", "--checkpoint-every", "25"};
-    if (resume) list.push_back("--resume");
-    return list;
+  // Long, and with a checkpoint every 25 iterations, so that the kill comes well before the end.
+  const std::vector<std::string> run{"--steps", "4000", "--checkpoint", "c.safetensors", "--checkpoint-every"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), run.begin(), run.end());
+    return arguments(more, "parts");
   };
-  succeed(arguments({"--steps", "3000"}, "whole"));
-  const Outcome killed = run_and_signal(arguments(more(false), "parts"), "c.safetensors", SIGKILL);
+  succeed(arguments({"--steps", "4000"}, "whole"));
+  const Outcome killed = run_and_signal(with({"25"}), "c.safetensors", SIGKILL);
   ASSERT_EQ(killed.status, 128 + SIGKILL);
   EXPECT_FALSE(exists("parts.safetensors"));
-  succeed(arguments(more(true), "parts"));
+  succeed(with({"4000", "--resume"}));
   EXPECT_EQ(read("whole.safetensors"), read("parts.safetensors"));
   EXPECT_EQ(without_times(read_log("whole.jsonl")), without_times(read_log("parts.jsonl")));
 }

@@ -12,8 +12,15 @@ class Train : public ProgramTest {
  protected:
   // A run small enough for a test; `more` is appended.
   Outcome train(std::vector<std::string> more, const std::string& data = "x.npy") const {
-    std::vector<std::string> arguments{"train",   data, "--hidden",    "8,8", "--batch-size",     "16",
-                                       "--steps", "20", "--log-every", "5",   "--langevin-steps", "3"};
+    std::vector<std::string> arguments{"train", data};
+    const std::vector<std::pair<std::string, std::string>> small{{"--hidden", "8,8"},  {"--batch-size", "16"},
+                                                                 {"--steps", "20"},    {"--langevin-steps", "3"},
+                                                                 {"--log-every", "5"}, {"--threads", "1"}};
+    for (const auto& [option, value] : small) {
+      const bool overridden = std::ranges::find(more, option) != more.end();
+      const bool shape_given = option == "--hidden" && std::ranges::find(more, "--init-model") != more.end();
+      if (!overridden && !shape_given) arguments.insert(arguments.end(), {option, value});
+    }
     arguments.insert(arguments.end(), more.begin(), more.end());
     return succeed(arguments);
   }

@@ -29,6 +29,7 @@ TEST_F(WrongRequests, Commands) {
   expect_wrong_request({}, {"ebm"});
   expect_wrong_request({"fly"}, {"fly"});
   expect_wrong_request({"--fly"}, {"--fly"});
+  expect_wrong_request({"--fly", "info"}, {"--fly"});
   for (const std::string command : {"train", "sample", "energy", "evaluate", "plot", "data"}) {
     expect_wrong_request({command}, {"ebm " + command, "required"});
   }
@@ -38,7 +39,7 @@ TEST_F(WrongRequests, UnknownOptionsAndSurplusArguments) {
   expect_wrong_request(train({"--stepsize", "0.1"}), {"--stepsize", "did you mean --step-size"});
   expect_wrong_request(train({"--zzzzqqqq"}), {"--zzzzqqqq", "unknown"});
   expect_wrong_request({"sample", "m.safetensors", "extra", "--out", "o.npy"}, {"extra", "too many"});
-  expect_wrong_request(train({"--steps", "6"}), {"--steps"});
+  expect_wrong_request(train({"--steps", "6"}), {"--steps is given more than once"});
   expect_wrong_request({"train", "x.npy", "--out"}, {"--out"});
 }
 
@@ -121,7 +122,7 @@ TEST_F(WrongRequests, NumbersOutOfRange) {
       {"--grad-clip", {"0", "-1", "nan"}},
       {"--clamp", {"1,-1", "1", "a,b", "0,nan", "1,1", "1,2,3"}},
       {"--langevin-steps", {"0", "-1", "1.5", "x", "99999999999999999999"}},
-      {"--buffer-size", {"0", "-1", "8"}},  // 8 is below the batch
+      {"--buffer-size", {"0", "-1"}},
       {"--reinit-prob", {"-0.1", "1.1", "nan"}},
       {"--difference-prob", {"-0.1", "1.1"}},
       {"--target-acceptance", {"0", "1", "-1", "x"}},
@@ -156,6 +157,7 @@ TEST_F(WrongRequests, NumbersOutOfRange) {
       expect_wrong_request(arguments, {option});
     }
   }
+  expect_wrong_request(train({"--buffer-size", "8"}), {"--batch-size", "buffer_size = 8"});
   expect_wrong_request({"train", "x.npy", "--out", "o.safetensors", "--steps", "0"}, {"--steps", ">= 1"});
   expect_wrong_request(train({"--checkpoint", "c.safetensors", "--checkpoint-every", "0"}), {"--checkpoint-every"});
   expect_wrong_request(train({"--checkpoint", "c.safetensors", "--stop-at", "0"}), {"--stop-at"});
@@ -197,7 +199,8 @@ TEST_F(WrongRequests, OfTheOtherCommands) {
   for (const auto& options : sample) {
     std::vector<std::string> arguments{"sample", "m.safetensors", "--out", "o.npy"};
     arguments.insert(arguments.end(), options.begin(), options.end());
-    expect_wrong_request(arguments, {options.front()});
+    const bool missing = options.back().starts_with("missing");
+    expect_wrong_request(arguments, {missing ? options.back() : options.front()});
   }
   expect_wrong_request({"sample", "m.safetensors", "--init", "x.npy", "--chains", "7"}, {"--chains = 7", "200"});
   const std::vector<std::vector<std::string>> evaluate{{"--method", "guess"},  {"--ais-temperatures", "1"},
@@ -207,7 +210,8 @@ TEST_F(WrongRequests, OfTheOtherCommands) {
     std::vector<std::string> arguments{"evaluate", "m.safetensors", "x.npy"};
     if (options.front().starts_with("--ais")) arguments.insert(arguments.end(), {"--method", "ais"});
     arguments.insert(arguments.end(), options.begin(), options.end());
-    expect_wrong_request(arguments, {options.front()});
+    const bool missing = options.back().starts_with("missing");
+    expect_wrong_request(arguments, {missing ? options.back() : options.front()});
   }
   const std::vector<std::vector<std::string>> plot{{"--image", "8"},       {"--image", "0x4"},       {"--range", "1"},
                                                    {"--range", "2,1"},     {"--colormap", "jet"},    {"--chains", "-1"},
@@ -215,7 +219,8 @@ TEST_F(WrongRequests, OfTheOtherCommands) {
   for (const auto& options : plot) {
     std::vector<std::string> arguments{"plot", "x.npy", "--out", "o.png"};
     arguments.insert(arguments.end(), options.begin(), options.end());
-    expect_wrong_request(arguments, {options.front()});
+    const bool missing = options.back().starts_with("missing");
+    expect_wrong_request(arguments, {missing ? options.back() : options.front()});
   }
   expect_wrong_request({"plot", "x.npy", "--per-row", "0", "--image", "1x2", "--out", "o.png"}, {"--per-row"});
   expect_wrong_request({"plot", "x.txt", "--out", "o.png"}, {"x.txt", ".safetensors"});
@@ -227,7 +232,8 @@ TEST_F(WrongRequests, OfTheOtherCommands) {
     std::vector<std::string> arguments{"data", "rings"};
     if (options.front() != "--n") arguments.insert(arguments.end(), {"--n", "5"});
     arguments.insert(arguments.end(), options.begin(), options.end());
-    expect_wrong_request(arguments, {options.front()});
+    const bool missing = options.back().starts_with("missing");
+    expect_wrong_request(arguments, {missing ? options.back() : options.front()});
   }
   expect_wrong_request({"data", "moons", "--n", "5"}, {"moons", "two_moons"});
   expect_wrong_request({"data", "x.npy", "--n", "201"}, {"--n = 201", "200"});

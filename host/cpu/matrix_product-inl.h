@@ -1,0 +1,96 @@
+// Products of a weight matrix with a strip: the register tile that all speed comes from. Compiled once per instruction
+// set.
+
+#if defined(EBMCUDA_CPU_MATRIX_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EBMCUDA_CPU_MATRIX_PRODUCT_INL_H_
+#undef EBMCUDA_CPU_MATRIX_PRODUCT_INL_H_
+#else
+#define EBMCUDA_CPU_MATRIX_PRODUCT_INL_H_
+#endif
+
+#include "host/cpu/packed_network.hpp"
+#include "host/cpu/simd_math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ebm::cpu {
+namespace HWY_NAMESPACE {
+
+// What happens to a finished sum. Each is given the address that it goes to.
+struct StoreSum {
+  HWY_INLINE void operator()(float* out, VF sum) const { hn::Store(sum, F(), out); }
+};
+struct MultiplySum {  // out *= sum: act'(z) becomes dE/dz
+  HWY_INLINE void operator()(float* out, VF sum) const { hn::Store(hn::Mul(sum, hn::Load(F(), out)), F(), out); }
+};
+
+// out[r][.] = start[r] + sum_k panel[k][r] in[k][.] for the kRows rows of a panel, k ascending: one chain's sum is the
+// same whatever its lane and whatever the height of the panel.
+template <int kRows, class Epilogue>
+HWY_INLINE void multiply_panel(const float* HWY_RESTRICT panel, const float* HWY_RESTRICT start, int cols,
+                               const float* HWY_RESTRICT in, float* HWY_RESTRICT out, const Epilogue& epilogue) {
+  const F d;
+  VF low[kRows], high[kRows];
+#pragma GCC unroll 6
+  for (int r = 0; r < kRows; ++r) low[r] = high[r] = start != nullptr ? constant(start[r]) : hn::Zero(d);
+  for (int k = 0; k < cols; ++k) {
+    const VF in_low = hn::Load(d, in);
+    const VF in_high = hn::Load(d, in + kLanes);
+#pragma GCC unroll 6
+    for (int r = 0; r < kRows; ++r) {
+      const VF weight = constant(panel[r]);
+      low[r] = hn::MulAdd(weight, in_low, low[r]);
+      high[r] = hn::MulAdd(weight, in_high, high[r]);
+    }
+    in += kStrip;
+    panel += kRows;
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < kRows; ++r) {
+    epilogue(out + static_cast<std::size_t>(r) * kStrip, low[r]);
+    epilogue(out + static_cast<std::size_t>(r) * kStrip + kLanes, high[r]);
+  }
+}
+
+template <class Epilogue>
+HWY_INLINE void multiply_rows(int rows, const float* panel, const float* start, int cols, const float* in, float* out,
+                              const Epilogue& epilogue) {
+  static_assert(kPanelRows == 6);
+  switch (rows) {
+    case 6:
+      return multiply_panel<6>(panel, start, cols, in, out, epilogue);
+    case 5:
+      return multiply_panel<5>(panel, start, cols, in, out, epilogue);
+    case 4:
+      return multiply_panel<4>(panel, start, cols, in, out, epilogue);
+    case 3:
+      return multiply_panel<3>(panel, start, cols, in, out, epilogue);
+    case 2:
+      return multiply_panel<2>(panel, start, cols, in, out, epilogue);
+    default:
+      return multiply_panel<1>(panel, start, cols, in, out, epilogue);
+  }
+}
+
+// out = start + matrix * in; `after_panel(first_row, rows)` runs while those rows are still in the nearest cache.
+template <class Epilogue, class AfterPanel>
+HWY_INLINE void multiply(const PackedMatrix& matrix, const float* start, const float* in, float* out,
+                         const Epilogue& epilogue, const AfterPanel& after_panel) {
+  const float* panel = matrix.panels.data();
+  for (int first = 0; first < matrix.rows; first += kPanelRows) {
+    const int rows = HWY_MIN(kPanelRows, matrix.rows - first);
+    multiply_rows(rows, panel, start != nullptr ? start + first : nullptr, matrix.cols, in,
+                  out + static_cast<std::size_t>(first) * kStrip, epilogue);
+    after_panel(first, rows);
+    panel += static_cast<std::size_t>(rows) * static_cast<std::size_t>(matrix.cols);
+  }
+}
+
+struct NothingAfterPanel {
+  HWY_INLINE void operator()(int, int) const {}
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ebm::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
