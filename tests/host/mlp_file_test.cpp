@@ -4,7 +4,6 @@
 
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "ebmcuda/mlp.hpp"
@@ -29,7 +28,7 @@ MlpShape shape_of(int dim, std::vector<int> hidden, Activation activation, int o
 }
 
 bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+  return std::ranges::equal(std::as_bytes(a), std::as_bytes(b));
 }
 
 // Tensors by name, written as they are: files that Mlp::save would not make.

@@ -73,7 +73,7 @@ TEST(Memory, TheCounterCounts) {
 TEST(Memory, SafetensorsHeadersThatAreAllNames) {
   std::string names = "{", notes = "{\"__metadata__\":{", nested = "{\"a\":", endless = "{\"";
   for (int i = 0; i < 1024; ++i) {
-    const std::string name = fmt::format("{:04}", i) + std::string(60000, 'x');
+    const std::string name = fmt::format("{:04}", i) + std::string(i < 64 ? 60000 : 0, 'x');  // long ones, and many
     names +=
         fmt::format(R"({}"{}":{{"dtype":"U8","shape":[0,0,0,0,0,0,0,0],"data_offsets":[0,0]}})", i ? "," : "", name);
     notes += fmt::format(R"({}"{}":"{}")", i ? "," : "", name, name);

@@ -36,9 +36,10 @@ std::string dictionary(std::string_view descr, std::string_view shape) {
 
 template <class T>
 std::string raw(const std::vector<T>& values) {
-  std::string bytes(values.size() * sizeof(T), '\0');
-  std::memcpy(bytes.data(), values.data(), bytes.size());
-  return bytes;
+  const auto bytes = std::as_bytes(std::span(values));
+  std::string result(bytes.size(), '\0');
+  std::ranges::copy(bytes, std::as_writable_bytes(std::span(result)).begin());
+  return result;
 }
 
 Matrix read(const std::string& bytes) { return read_npy_matrix(test::in_memory(bytes)); }
