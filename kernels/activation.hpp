@@ -54,7 +54,7 @@ EBM_HD inline Activated activate(ActivationKind kind, float z) {
       return {z * s, fmaf(c * s * (1.0f - s), slope, s)};
     }
     case ActivationKind::elu: {
-      const float e = expm1f(fminf(z, 0.0f));
+      const float e = expm1f(z > 0.0f ? 0.0f : z);  // NaN stays NaN, which fminf would lose
       return {z > 0.0f ? z : e, z > 0.0f ? 1.0f : e + 1.0f};
     }
     case ActivationKind::relu:
