@@ -57,8 +57,9 @@ EBM_HD inline Activated activate(ActivationKind kind, float z) {
       const float e = expm1f(z > 0.0f ? 0.0f : z);  // NaN stays NaN, which fminf would lose
       return {z > 0.0f ? z : e, z > 0.0f ? 1.0f : e + 1.0f};
     }
+    // NaN stays NaN, which fmaxf would lose.
     case ActivationKind::relu:
-      return {fmaxf(z, 0.0f), z > 0.0f ? 1.0f : 0.0f};
+      return {z <= 0.0f ? 0.0f : z, z > 0.0f ? 1.0f : 0.0f};
   }
   return {z, 1.0f};
 }
