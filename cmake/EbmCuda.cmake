@@ -1,7 +1,9 @@
 # Decides whether the CUDA engine is built, and how. Contract: shared CUDA runtime, PTX embedded beside the machine code, no
 # relocatable device code.
+#
+# AUTO stays off for now: the engine has not yet passed the whole suite on a device. -DEBMCUDA_CUDA=ON builds it.
 set(EBMCUDA_WITH_CUDA OFF)
-if(NOT EBMCUDA_CUDA STREQUAL "OFF" AND EXISTS ${PROJECT_SOURCE_DIR}/host/cuda/CMakeLists.txt)
+if(EBMCUDA_CUDA STREQUAL "ON")
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
