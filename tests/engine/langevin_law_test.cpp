@@ -47,7 +47,7 @@ TEST_P(LangevinLawTest, QuadraticEnergy) {
         const double a = 1 - static_cast<double>(static_cast<float>(h));
         const double mean = std::pow(a, t) * kStart;
         const double variance = 2 * (1 - a) * (1 - std::pow(a, 2 * t)) / (1 - a * a);
-        const ebm::Matrix x = run(model, h, t, dim == 16 ? kChains / 4 : kChains);
+        const ebm::Matrix x = run(model, h, t);
         EXPECT_GT(gaussian_p_value(
                       x.values(), dim, [&](int) { return mean; }, [&](int) { return variance; }),
                   kAlpha);

@@ -40,7 +40,7 @@ class MalaInvarianceTest : public EngineTest {
 TEST_P(MalaInvarianceTest, GaussianWithJumps) {
   for (const int dim : {1, 16}) {
     const ebm::Mlp model(shape_of(dim, {1}, ebm::Activation::tanh, ebm::Head::scalar, 1.0f));
-    const ebm::Matrix start = random_points(kChains / (dim == 1 ? 1 : 4), static_cast<std::size_t>(dim), 1);
+    const ebm::Matrix start = random_points(kChains, static_cast<std::size_t>(dim), 1);
     ASSERT_GT(standard_p(start), kAlpha);
     const float h = dim == 1 ? 0.9f : 0.3f;
     for (const float jump_prob : {0.0f, 0.3f}) {
