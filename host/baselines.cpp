@@ -14,6 +14,7 @@ namespace {
 
 // One k-means++ draw per component, clear of the blocks that AIS uses under the same purpose.
 constexpr std::uint32_t kSeedingBlock = 0xFFFF;
+constexpr double kSmallestGain = 1e-5;  // nats per point and iteration, below which expectation maximisation stops
 
 void require_data(MatrixView x, double ridge) {
   require(x.rows >= 2 && x.cols >= 1, "x", fmt::format("{} x {}", x.rows, x.cols), "must hold at least two points");
@@ -98,18 +99,23 @@ GaussianDensity GaussianDensity::fit(MatrixView x, double ridge) {
   return from_moments(std::move(fitted), diagonal);
 }
 
-double GaussianDensity::log_density(std::span<const float> x) const {
-  require(x.size() == mean_.size(), "x", x.size(), fmt::format("must hold {} values", mean_.size()));
-  std::vector<double> y(mean_.size());
-  for (std::size_t d = 0; d < y.size(); ++d) y[d] = static_cast<double>(x[d]) - mean_[d];
-  solve_transposed(root_, y);
+double GaussianDensity::log_density(std::span<const float> x, std::span<double> work) const {
+  for (std::size_t d = 0; d < work.size(); ++d) work[d] = static_cast<double>(x[d]) - mean_[d];
+  solve_transposed(root_, work);
   double square = 0;
-  for (const double v : y) square += v * v;
+  for (const double v : work) square += v * v;
   return log_normalizer_ - square / 2;
 }
 
+double GaussianDensity::log_density(std::span<const float> x) const {
+  require(x.size() == dim(), "x", x.size(), fmt::format("must hold {} values", dim()));
+  std::vector<double> work(dim());
+  return log_density(x, work);
+}
+
 double GaussianDensity::mean_log_likelihood(MatrixView x) const {
-  return mean_over_rows(x, mean_.size(), [this](std::span<const float> row) { return log_density(row); });
+  std::vector<double> work(dim());
+  return mean_over_rows(x, dim(), [&](std::span<const float> row) { return log_density(row, work); });
 }
 
 GaussianMixture GaussianMixture::fit(MatrixView x, int components, std::uint64_t seed, double ridge,
@@ -134,7 +140,7 @@ GaussianMixture GaussianMixture::fit(MatrixView x, int components, std::uint64_t
   for (std::size_t i = 0; i < x.rows; ++i) responsibility[owner[i]][i] = 1;
 
   double previous = -std::numeric_limits<double>::infinity();
-  std::vector<double> terms(n_components);
+  std::vector<double> terms(n_components), work(x.cols);
   for (int iteration = 0; iteration < max_iterations; ++iteration) {
     for (std::size_t k = 0; k < n_components; ++k) {
       double share = 0;
@@ -145,28 +151,32 @@ GaussianMixture GaussianMixture::fit(MatrixView x, int components, std::uint64_t
     }
     double likelihood = 0;
     for (std::size_t i = 0; i < x.rows; ++i) {
-      const double log_p = result.log_terms(x.row(i), terms);
+      const double log_p = result.log_terms(x.row(i), terms, work);
       likelihood += log_p / n;
       for (std::size_t k = 0; k < n_components; ++k) responsibility[k][i] = std::exp(terms[k] - log_p);
     }
-    if (likelihood - previous < 1e-6) break;
+    if (likelihood - previous < kSmallestGain) break;
     previous = likelihood;
   }
   return result;
 }
 
-double GaussianMixture::log_terms(std::span<const float> x, std::span<double> terms) const {
-  for (std::size_t k = 0; k < terms.size(); ++k) terms[k] = log_weights_[k] + components_[k].log_density(x);
+double GaussianMixture::log_terms(std::span<const float> x, std::span<double> terms, std::span<double> work) const {
+  for (std::size_t k = 0; k < terms.size(); ++k) terms[k] = log_weights_[k] + components_[k].log_density(x, work);
   return log_sum_exp(terms);
 }
 
 double GaussianMixture::log_density(std::span<const float> x) const {
-  std::vector<double> terms(components_.size());
-  return log_terms(x, terms);
+  const std::size_t dim = components_.front().dim();
+  require(x.size() == dim, "x", x.size(), fmt::format("must hold {} values", dim));
+  std::vector<double> terms(components_.size()), work(dim);
+  return log_terms(x, terms, work);
 }
 
 double GaussianMixture::mean_log_likelihood(MatrixView x) const {
-  return mean_over_rows(x, components_.front().dim(), [this](std::span<const float> row) { return log_density(row); });
+  const std::size_t dim = components_.front().dim();
+  std::vector<double> terms(components_.size()), work(dim);
+  return mean_over_rows(x, dim, [&](std::span<const float> row) { return log_terms(row, terms, work); });
 }
 
 }  // namespace ebm

@@ -1,6 +1,7 @@
 #include "ebmcuda/replay_buffer.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "host/check.hpp"
 #include "host/engine.hpp"
@@ -88,6 +89,18 @@ Matrix ReplayBuffer::run(const Mlp& model, const Sampler& sampler, std::int64_t 
   }
   if (stats != nullptr) *stats += run;
   return model.to_data_units(x);
+}
+
+double ReplayBuffer::spread() const {
+  const auto n = static_cast<double>(x_.rows());
+  double variance = 0;
+  for (std::size_t d = 0; d < x_.cols(); ++d) {
+    double sum = 0, square = 0;
+    for (std::size_t i = 0; i < x_.rows(); ++i) sum += static_cast<double>(x_(i, d));
+    for (std::size_t i = 0; i < x_.rows(); ++i) square += std::pow(static_cast<double>(x_(i, d)) - sum / n, 2);
+    variance += square / n;
+  }
+  return std::sqrt(variance / static_cast<double>(x_.cols()));
 }
 
 }  // namespace ebm

@@ -195,6 +195,9 @@ class Run {
       console_.info("energy gap {:+.4g} (data {:.4g}, samples {:.4g})", last.energy_gap(), last.energy_data,
                     last.energy_samples);
     }
+    if (trainer_.options().objective.chain_start == ChainStart::persistent) {
+      console_.info("spread of the chains {:.3f} (standardised data: 1)", trainer_.buffer().spread());
+    }
     console_.info("wrote {}", options_.out.string());
   }
 

@@ -26,12 +26,13 @@ class GaussianDensity {
  private:
   friend class GaussianMixture;
   static GaussianDensity from_moments(Moments moments, double diagonal);
+  double log_density(std::span<const float> x, std::span<double> work) const;  // work holds D values
   std::vector<double> mean_, root_;  // the covariance is U^T U, U = root_ upper triangular, row-major
   double log_normalizer_ = 0;
 };
 
 // Mixture of full-covariance Gaussians by expectation maximisation, started by k-means++ on Philox numbers. Stops when
-// an iteration gains less than 1e-6 nats per point.
+// an iteration gains less than 1e-5 nats per point.
 class GaussianMixture {
  public:
   // Throws ConfigError as above, and when components < 1 or > rows. `ridge` as above, relative to the data's own
@@ -43,8 +44,8 @@ class GaussianMixture {
   int components() const noexcept { return static_cast<int>(components_.size()); }
 
  private:
-  // log weight + log density of each component; returns their log-sum-exp.
-  double log_terms(std::span<const float> x, std::span<double> terms) const;
+  // log weight + log density of each component; returns their log-sum-exp. `work` holds D values.
+  double log_terms(std::span<const float> x, std::span<double> terms, std::span<double> work) const;
   std::vector<GaussianDensity> components_;
   std::vector<double> log_weights_;
 };

@@ -38,6 +38,9 @@ class ReplayBuffer {
   const ReplayBufferOptions& options() const noexcept { return options_; }
   std::uint64_t seed() const noexcept { return seed_; }
   const Matrix& positions() const noexcept { return x_; }                      // [capacity, D], model space
+  // Root of the mean variance over dimensions, model space: 1 when the chains are spread like standardised data, near 0
+  // when they have collapsed into one place.
+  double spread() const;
   const std::vector<std::uint64_t>& steps() const noexcept { return steps_; }  // [capacity]
 
  private:

@@ -169,6 +169,11 @@ TEST_P(ContainmentTest, NetworkWithANonFiniteParameter) {
     const Run got = run(start_, transition(kind, 0.01f), {5});
     EXPECT_TRUE(std::all_of(got.x.begin(), got.x.end(), [](float v) { return std::isfinite(v); }));
     EXPECT_EQ(std::count(got.restarted.begin(), got.restarted.end(), 1), static_cast<std::ptrdiff_t>(kChains));
+    // Chains alone are counted, not the lanes that pad them to a tile; Langevin restarts each of them in every step.
+    EXPECT_EQ(got.stats.restarts % kChains, 0u);
+    if (kind == ebm::Transition::Kind::langevin) {
+      EXPECT_EQ(got.stats.restarts, 5 * kChains);
+    }
   }
 }
 

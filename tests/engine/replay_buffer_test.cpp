@@ -152,6 +152,13 @@ TEST_P(ReplayBufferTest, RestartsAtTheStatedRate) {
   }
 }
 
+TEST_P(ReplayBufferTest, SpreadIsTheRootOfTheMeanVariance) {
+  // Variances 4 and 1 in two dimensions; a collapsed buffer has none.
+  const ebm::Matrix x(2, 2, {-1.0f, 6.0f, 3.0f, 8.0f});
+  EXPECT_DOUBLE_EQ(ebm::ReplayBuffer(options(2, 0), kSeed, x, {0, 0}).spread(), std::sqrt(2.5));
+  EXPECT_EQ(ebm::ReplayBuffer(options(2, 0), kSeed, ebm::Matrix(2, 2), {0, 0}).spread(), 0.0);
+}
+
 TEST_P(ReplayBufferTest, ARestoredBufferGoesOnWithTheSameBits) {
   ebm::ReplayBuffer buffer(model_, options(64, 0.1f), kSeed);
   buffer.run(model_, ebm::Mala{}, 0, 32, 5, device());

@@ -108,6 +108,7 @@ TEST(GaussianMixture, SurvivesMoreComponentsThanDistinctPoints) {
 
 TEST(GaussianMixture, RejectsWhatItCannotFit) {
   const Matrix x = correlated(10, 1);
+  EXPECT_THROW(GaussianMixture::fit(x, 2).log_density(std::vector<float>{1}), ConfigError);
   EXPECT_THROW(GaussianMixture::fit(x, 0), ConfigError);
   EXPECT_THROW(GaussianMixture::fit(x, 11), ConfigError);
   EXPECT_THROW(GaussianMixture::fit(x, 2, 0, 1e-3, 0), ConfigError);

@@ -18,7 +18,7 @@ build() { cmake --build "$work/build" --target test_engine test_kernels test_eng
 first_failure() {
   local program
   for program in "${programs[@]}"; do
-    if ! timeout 300 "$work/build/tests/$program" >"$work/test.log" 2>&1; then
+    if ! timeout 300 "$work/build/tests/$program" --gtest_fail_fast >"$work/test.log" 2>&1; then
       grep -m 1 -o '\[  FAILED  \] [^ ,]*' "$work/test.log" || echo "$program crashed or hung"
       return
     fi
