@@ -11,7 +11,7 @@ struct FmaPeak {
   const char* instruction_set;  // Highway's name for it
 };
 
-// Best of five runs of 20 ms when first asked for this number of threads, then remembered.
+// Best of 30 runs of 5 ms when first asked for this number of threads, then remembered.
 FmaPeak fma_peak(int threads);
 
 }  // namespace ebm::bench

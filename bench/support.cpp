@@ -68,8 +68,8 @@ int run(int argc, char** argv, void (*register_benchmarks)(const Settings& setti
           fmt::format("fma_peak_{}_threads", threads),
           fmt::format("{:.1f} GFLOP/s: {} lanes, {:.2f} FMA per cycle at {:.2f} GHz", peak.flop_per_second / 1e9,
                       peak.lanes, peak.fma_per_cycle, peak.clock_hz / 1e9));
-      benchmark::AddCustomContext("instruction_set", peak.instruction_set);
     }
+    if (settings.on_cpu()) benchmark::AddCustomContext("instruction_set", fma_peak(1).instruction_set);
     for (const DeviceDescription& device : available_devices()) {
       benchmark::AddCustomContext(device.name, device.detail);
     }

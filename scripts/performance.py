@@ -222,7 +222,7 @@ def document(cases, contexts, arguments):
         "The machine is virtual: other guests take time from it, which shows in the spread.", ""]
     if arguments.device == "cpu":
         lines += ["The FMA peak is that of a loop on registers with the engine's own instruction set "
-                  f"({context.get('instruction_set', '?')}), best of five runs in the same process:", ""]
+                  f"({context.get('instruction_set', '?')}), best of 30 runs of 5 ms in the same process:", ""]
         lines += table(["program", "threads", "peak"],
                        [[program, re.sub(r"\D", "", key), value] for program, c in contexts.items()
                         for key, value in c.items() if key.startswith("fma_peak")])
