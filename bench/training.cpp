@@ -1,7 +1,7 @@
 // Claim: a training iteration is chains and parameter gradient, and little else. After every iteration the two parts
 // are run and timed alone, on the same network, number of chains and steps; `parts_of_iteration` is the sum of their
 // times over the iteration's. The gradient alone also prepares its memory, which training does once, so the figure is
-// slightly too high; scripts/performance.py --profile shows the shares by sampled instruction addresses instead.
+// slightly too high; scripts/performance.py also samples where a training run spends its time.
 // Names are training/NETWORK/ACTIVATION/batch:N/steps:K/SAMPLER/threads:T.
 #include <fmt/format.h>
 
