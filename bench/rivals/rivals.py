@@ -84,12 +84,13 @@ def sampling(build, folder, arguments):
     competitors = {OURS: Ours(build, arguments.threads)}
     competitors |= {name: Rival(name, arguments.threads) for name in arguments.rivals}
     results = []
-    for dim, hidden in NETWORKS:
-        for chains in arguments.chains:
+    for chains in arguments.chains:
+        for dim, hidden in NETWORKS:
             case = {"dim": dim, "hidden": hidden, "chains": chains, "steps": STEPS}
             times = {name: [] for name in competitors}
-            repeats = arguments.repeats if chains < 100_000 else min(arguments.repeats, 3)
-            for repeat in range(repeats + 1):  # the first round warms and is not counted
+            large = chains >= 100_000  # seconds a call: fewer repeats, and the call that warms is enough
+            first, last = (1, min(arguments.repeats, 2)) if large else (0, arguments.repeats)
+            for repeat in range(first, last + 1):  # round 0 warms and is not counted
                 order = list(competitors)
                 random.shuffle(order)
                 for name in order:
@@ -174,7 +175,8 @@ def sampling_page(document):
     names = list(results[0]["seconds"])
     median = [{name: statistics.median(r["seconds"][name]) for name in names} for r in results]
     lines += ["## Sampling", "", *about(document, "sampling", ["repeats", "min_seconds", "chains", "threads"]),
-              f"Langevin chains, {STEPS} steps; milliseconds for all of them: median of the repeats (smallest .. largest).",
+              f"Langevin chains, {STEPS} steps; milliseconds for all of them: median of the repeats, two for 100,000 chains and more "
+              "(smallest .. largest).",
               "In every repeat each was measured once, in random order, all warm, each in a process of its own. PyTorch "
               "and JAX loops are written for this: parameters need no gradient, `torch.compile` compiles a whole step with "
               "its noise, JAX the whole loop.", ""]
