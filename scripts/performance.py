@@ -32,6 +32,8 @@ def measure(build, folder, arguments):
                    "--benchmark_enable_random_interleaving=true", f"--benchmark_repetitions={arguments.repetitions}",
                    f"--benchmark_min_time={arguments.min_time}", f"--benchmark_out={folder / program}.json",
                    "--benchmark_out_format=json", "--benchmark_display_aggregates_only=true"]
+        if arguments.clock == "cpu":
+            command.append("--threads=1")
         if arguments.filter:
             command.append(f"--benchmark_filter={arguments.filter}")
         print(program, flush=True)
@@ -95,7 +97,7 @@ class Case:
         return self.median(self.measure)
 
 
-def load(folder):
+def load(folder, clock):
     cases, contexts = {}, {}
     for program in PROGRAMS:
         path = folder / f"{program}.json"
@@ -108,10 +110,15 @@ def load(folder):
                 continue
             case = cases.setdefault(run["run_name"], Case(run["run_name"]))
             case.order = PROGRAMS.index(program), run["family_index"]
+            # A manually timed benchmark does other work too, which the processor's clock can't tell apart.
+            if clock == "cpu" and run["run_name"].endswith("manual_time"):
+                continue
             for key, value in run.items():
+                if clock == "cpu" and key in (*MEASURES, "GFLOP_per_second", "share_of_peak"):
+                    value *= run["real_time"] / run["cpu_time"]
                 if key in MEASURES or key in ("GFLOP_per_second", "share_of_peak", "parts_of_iteration"):
                     case.values.setdefault(key, []).append(value)
-    return sorted(cases.values(), key=lambda case: case.order), contexts
+    return sorted((c for c in cases.values() if c.values), key=lambda case: case.order), contexts
 
 
 def select(cases, **wanted):
@@ -258,11 +265,14 @@ def document(cases, contexts, arguments, folder):
     lines = [
         f"# Speed on one machine: {arguments.device}", "", "Made by", "",
         f"    scripts/performance.py BUILD_DIR --device {arguments.device} --repetitions {arguments.repetitions} "
-        f"--min-time {arguments.min_time}" + (f" --filter '{arguments.filter}'" if arguments.filter else ""), "",
+        f"--min-time {arguments.min_time} --clock {arguments.clock}" + (f" --filter='{arguments.filter}'" if arguments.filter else ""), "",
         f"on {measured}: {machine()}, {context['num_cpus']} cores. Do not edit. A step is all of it: gradient, noise and "
         "update, for mala the accept rule. GFLOP/s counts the hidden matrices only, 4 operations an element and step, "
         "not activations, noise or the head. Medians of repetitions in random order, smallest and largest in brackets. "
         "The machine is virtual: other guests take time from it, which shows in the spread.", ""]
+    if arguments.clock == "cpu":
+        lines += ["**Other work was running on the machine. Rates are per second of processor time of the one thread that "
+                  "does the work, so that they are what an idle core would give but for its caches.**", ""]
     if arguments.device == "cpu":
         lines += ["The FMA peak is that of a loop on registers with the engine's own instruction set "
                   f"({context.get('instruction_set', '?')}), best of 30 runs of 5 ms in the same process:", ""]
@@ -308,6 +318,8 @@ def main():
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--min-time", type=float, default=0.1, help="seconds of each repetition")
     parser.add_argument("--filter", help="only benchmarks whose name matches")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall",
+                        help="cpu: rates per second of processor time, one thread; for a machine that does other work")
     parser.add_argument("--tables-only", action="store_true", help="make the page from the last run's results")
     arguments = parser.parse_args()
     folder = arguments.build.resolve() / "performance"
@@ -321,8 +333,8 @@ def main():
         measure(arguments.build.resolve(), folder, arguments)
         if arguments.device == "cpu":
             profile(arguments.build.resolve(), folder)
-        settings.write_text(json.dumps({k: getattr(arguments, k) for k in ("device", "repetitions", "min_time", "filter")}))
-    cases, contexts = load(folder)
+        settings.write_text(json.dumps({k: getattr(arguments, k) for k in ("device", "clock", "repetitions", "min_time", "filter")}))
+    cases, contexts = load(folder, arguments.clock)
     if not cases:
         sys.exit("performance.py: no benchmark was run")
     document(cases, contexts, arguments, folder)
