@@ -1,0 +1,126 @@
+#include "bench/fma_peak.hpp"
+
+#include <algorithm>
+#include <barrier>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <thread>
+#include <vector>
+
+// The targets of host/cpu/kernels.cpp, so that the share is of what the engine's own instructions can do.
+#define HWY_DISABLED_TARGETS (HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "bench/fma_peak.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace ebm::bench {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// 12 accumulators as in the engine's tile: more than latency (4 cycles) x units (2) asks for, and they fit 16
+// registers.
+float FmaLoop(std::int64_t rounds) {
+  constexpr int kAccumulators = 12;
+  const hn::ScalableTag<float> d;
+  // x <- a x + b tends to 1: no overflow, no denormal, nothing for the compiler to know in advance.
+  volatile float opaque = 0.5f;
+  const auto a = hn::Set(d, opaque);
+  const auto b = hn::Set(d, opaque);
+  hn::Vec<decltype(d)> x[kAccumulators];
+  for (int i = 0; i < kAccumulators; ++i) x[i] = hn::Set(d, opaque + static_cast<float>(i));
+  for (std::int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kAccumulators; ++i) x[i] = hn::MulAdd(a, x[i], b);
+  }
+  auto sum = x[0];
+  for (int i = 1; i < kAccumulators; ++i) sum = hn::Add(sum, x[i]);
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+std::int64_t FlopPerRound() { return 12 * 2 * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>())); }
+int Lanes() { return static_cast<int>(hn::Lanes(hn::ScalableTag<float>())); }
+const char* InstructionSet() { return hwy::TargetName(HWY_TARGET); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ebm::bench
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ebm::bench {
+namespace {
+
+HWY_EXPORT(FmaLoop);
+HWY_EXPORT(FlopPerRound);
+HWY_EXPORT(Lanes);
+HWY_EXPORT(InstructionSet);
+
+constexpr int kRuns = 30;
+
+using Clock = std::chrono::steady_clock;
+double seconds(Clock::duration t) { return std::chrono::duration<double>(t).count(); }
+
+// One addition of two registers is one cycle on every x86 and Arm core; the empty asm keeps them apart.
+double clock_hz() {
+  constexpr std::int64_t kAdditions = 3'200'000;  // about a millisecond
+  double best = 0;
+  for (int run = 0; run < kRuns; ++run) {
+    std::uint64_t sum = 0, one = 1;
+    const auto begin = Clock::now();
+    for (std::int64_t i = 0; i < kAdditions / 16; ++i) {
+#pragma GCC unroll 16
+      for (int k = 0; k < 16; ++k) {
+        sum += one;
+        asm volatile("" : "+r"(sum), "+r"(one));
+      }
+    }
+    best = std::max(best, static_cast<double>(kAdditions) / seconds(Clock::now() - begin));
+  }
+  return best;
+}
+
+// Floating-point operations per second of all threads in one run.
+double one_run(int threads, std::int64_t rounds) {
+  std::vector<std::thread> workers;
+  std::vector<double> results(static_cast<std::size_t>(threads));
+  Clock::time_point begin;
+  std::barrier start(threads, [&begin]() noexcept { begin = Clock::now(); });
+  for (int t = 0; t < threads; ++t) {
+    workers.emplace_back([&, t] {
+      start.arrive_and_wait();
+      volatile float keep = HWY_DYNAMIC_DISPATCH(FmaLoop)(rounds);
+      static_cast<void>(keep);
+      results[static_cast<std::size_t>(t)] = seconds(Clock::now() - begin);
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  const double longest = *std::max_element(results.begin(), results.end());
+  return static_cast<double>(threads) * static_cast<double>(rounds * HWY_DYNAMIC_DISPATCH(FlopPerRound)()) / longest;
+}
+
+FmaPeak measure(int threads) {
+  FmaPeak peak{};
+  peak.lanes = HWY_DYNAMIC_DISPATCH(Lanes)();
+  peak.instruction_set = HWY_DYNAMIC_DISPATCH(InstructionSet)();
+  peak.clock_hz = clock_hz();
+  // 6 cycles a round at two a cycle: about 5 ms, short enough to fall between two interruptions of a shared machine.
+  const auto rounds = static_cast<std::int64_t>(peak.clock_hz * 0.005 / 6);
+  for (int run = 0; run < kRuns; ++run) peak.flop_per_second = std::max(peak.flop_per_second, one_run(threads, rounds));
+  peak.fma_per_cycle = peak.flop_per_second / (threads * 2.0 * peak.lanes * peak.clock_hz);
+  return peak;
+}
+
+}  // namespace
+
+FmaPeak fma_peak(int threads) {
+  static std::map<int, FmaPeak> known;
+  const auto found = known.find(threads);
+  if (found != known.end()) return found->second;
+  return known.emplace(threads, measure(threads)).first->second;
+}
+
+}  // namespace ebm::bench
+#endif

@@ -1,0 +1,82 @@
+// Claim: chains run near the machine's limit, whatever their number, and twice as fast on two cores. Whole steps:
+// gradient, noise, update, and for mala the accept rule. Names are
+// KIND/NETWORK/ACTIVATION/chains:N/steps:K/threads:T.
+#include <fmt/format.h>
+
+#include <numeric>
+
+#include "bench/support.hpp"
+#include "host/engine.hpp"
+
+namespace ebm::bench {
+namespace {
+
+struct Case {
+  Transition::Kind kind;
+  MlpShape shape;
+  std::int64_t chains, steps;
+};
+
+void run_case(benchmark::State& state, const Settings& settings, const Case& c, int threads) {
+  const Mlp model = network(c.shape.dim, c.shape.hidden, c.shape.activation);
+  const auto engine = make_engine(settings.device(threads));
+  const auto function = engine->load(model);
+  std::vector<std::uint64_t> ids(static_cast<std::size_t>(c.chains));
+  std::iota(ids.begin(), ids.end(), std::uint64_t{0});
+  const auto chains = function->chains(0, ids, std::vector<std::uint64_t>(ids.size()));
+  chains->start_uniform();
+  Transition transition;
+  transition.kind = c.kind;
+  transition.step_size = 0.01f;
+  transition.noise_scale = 0.1414f;
+  chains->run(transition, 1);  // first touch
+  ChainStats stats;
+  for (auto _ : state) stats += chains->run(transition, c.steps);
+  if (stats.restarts > 0) state.SkipWithError("chains left the finite numbers");
+  report(state, settings, threads, "chain_steps", static_cast<double>(stats.steps), flop_per_gradient(c.shape));
+}
+
+void add(const Settings& settings, const Case& c, int threads) {
+  const char* kind = c.kind == Transition::Kind::langevin ? "langevin" : "mala";
+  const std::string full =
+      fmt::format("{}/{}/chains:{}/steps:{}/threads:{}", kind, name(c.shape), c.chains, c.steps, threads);
+  benchmark::RegisterBenchmark(full.c_str(),
+                               [=, &settings](benchmark::State& state) { run_case(state, settings, c, threads); })
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
+void register_benchmarks(const Settings& settings) {
+  using enum Transition::Kind;
+  const auto shape = [](int dim, std::vector<int> hidden, Activation activation = Activation::silu) {
+    return MlpShape{.dim = dim, .hidden = std::move(hidden), .activation = activation};
+  };
+  // Widths, dimension, chains.
+  const MlpShape small = shape(2, {64, 64}), plane = shape(2, {128, 128}), wide = shape(64, {128, 128}),
+                 widest = shape(64, {256, 256});
+  for (const int threads : settings.threads()) {
+    for (const MlpShape& s : {small, plane, wide, widest}) {
+      for (const std::int64_t chains : {64, 1000, 10'000}) add(settings, {langevin, s, chains, 60}, threads);
+      add(settings, {mala, s, 1000, 60}, threads);
+    }
+    for (const MlpShape& s : {small, plane, wide}) add(settings, {langevin, s, 100'000, 60}, threads);
+  }
+  const int threads = settings.all_threads();
+  add(settings, {langevin, plane, 1, 60}, threads);
+  add(settings, {langevin, plane, 1'000'000, 60}, threads);
+  for (const std::int64_t steps : {1, 10, 1000}) add(settings, {langevin, plane, 1000, steps}, threads);
+  for (const std::vector<int>& hidden :
+       {std::vector<int>{128}, std::vector<int>{128, 128, 128}, std::vector<int>{128, 128, 128, 128}}) {
+    add(settings, {langevin, shape(2, hidden), 1000, 60}, threads);
+  }
+  for (const int dim : {8, 256, 784}) add(settings, {langevin, shape(dim, {128, 128}), 1000, 60}, threads);
+  using enum Activation;
+  for (const Activation a : {softplus, tanh, gelu, elu, relu}) {
+    add(settings, {langevin, shape(2, {128, 128}, a), 1000, 60}, threads);
+  }
+}
+
+}  // namespace
+}  // namespace ebm::bench
+
+int main(int argc, char** argv) { return ebm::bench::run(argc, argv, ebm::bench::register_benchmarks); }
