@@ -10,9 +10,9 @@ function(ebm_target_defaults target)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
   endif()
   if(EBMCUDA_SANITIZE)
-    # -O1: the vector kernels take minutes to compile with both sanitizers at -O2.
+    # -O1 and line numbers only: at -O2 the vector kernels take minutes to compile with both sanitizers.
     target_compile_options(${target} PRIVATE
-      $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${EBMCUDA_SANITIZE} -fno-omit-frame-pointer -g -O1>)
+      $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${EBMCUDA_SANITIZE} -fno-omit-frame-pointer -g1 -O1>)
     target_link_options(${target} PRIVATE -fsanitize=${EBMCUDA_SANITIZE})
   endif()
 endfunction()
