@@ -182,9 +182,11 @@ TEST_P(TrainingTest, DivergenceIsAnErrorAndLeavesFiniteParameters) {
     }
     ASSERT_GE(at, 1) << "the first gradient is finite";
     EXPECT_EQ(trainer.iteration(), at);
-    for (const float p : trainer.raw_model().parameters()) ASSERT_TRUE(std::isfinite(p));
+    const ebm::Mlp raw = trainer.raw_model();
+    for (const float p : raw.parameters()) ASSERT_TRUE(std::isfinite(p));
     if (start == ebm::ChainStart::persistent) {
-      for (const float x : trainer.buffer().positions().values()) ASSERT_TRUE(std::isfinite(x));
+      const ebm::ReplayBuffer buffer = trainer.buffer();
+      for (const float x : buffer.positions().values()) ASSERT_TRUE(std::isfinite(x));
     }
     EXPECT_THROW(trainer.fit(), ebm::DivergenceError) << "going on must not hide it";
   }
@@ -208,8 +210,10 @@ TEST_P(TrainingTest, ExplodingChainsAreContained) {
     // Chains of energy 10^30 may well end the training; what counts is what they leave behind.
   }
   EXPECT_GT(restarts, 0u);
-  for (const float x : trainer.buffer().positions().values()) ASSERT_TRUE(std::isfinite(x));
-  for (const float p : trainer.raw_model().parameters()) ASSERT_TRUE(std::isfinite(p));
+  const ebm::ReplayBuffer buffer = trainer.buffer();
+  for (const float x : buffer.positions().values()) ASSERT_TRUE(std::isfinite(x));
+  const ebm::Mlp raw = trainer.raw_model();
+  for (const float p : raw.parameters()) ASSERT_TRUE(std::isfinite(p));
 }
 
 TEST_P(TrainingTest, ProgressCoversEveryIterationOnceAndCanStop) {
