@@ -1,5 +1,5 @@
 // A few threads that wait for loops to run. Between loops they sleep in the kernel instead of spinning, because the
-// machines that run this are shared (an OpenMP team that spins lost a factor of five next to other programs).
+// machines that run this are shared (an OpenMP team that spins took eight times as long next to other programs).
 #pragma once
 
 #include <atomic>
