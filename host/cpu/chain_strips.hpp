@@ -44,7 +44,6 @@ class ChainStrips {
 
   // Whether energies and gradients of the current positions are kept (with a base).
   bool known() const noexcept { return known_; }
-  void set_known(bool known) noexcept { known_ = known; }
 
   // n_steps of every chain; one scratch for each thread of the pool. `base` needs `with_base`.
   ChainStats run(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
