@@ -56,10 +56,13 @@ def profile(build, folder):
         print("perf is not installed: no profile", file=sys.stderr)
         return
     train, sample = train_and_sample(build, folder, 2)
+    train_digits, sample_digits = train_and_sample(build, folder, 64)
+    chains = ["--chains", "10000", "--langevin-steps", "200"]
     found = {}
     for name, command in {"ebm train moons.npy --steps 1000": [*train, "1000"],
-                          "ebm sample moons.safetensors --chains 10000 --langevin-steps 200 --sampler langevin":
-                          [*sample, "--chains", "10000", "--langevin-steps", "200"]}.items():
+                          "ebm sample moons.safetensors --sampler langevin " + " ".join(chains): [*sample, *chains],
+                          "ebm train digits.csv --steps 500": [*train_digits, "500"],
+                          "ebm sample digits.safetensors --sampler langevin " + " ".join(chains): [*sample_digits, *chains]}.items():
         record = ["perf", "record", "-q", "-F", "997", "-e", "cpu-clock", "-o", folder / "perf.data", *command]
         report = ["perf", "report", "-i", folder / "perf.data", "--stdio", "--field-separator", "|", "--sort", "symbol"]
         if subprocess.run([str(c) for c in record], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
@@ -74,7 +77,8 @@ def profile(build, folder):
 
 def peak_memory(command):
     """Bytes that a program held at its peak."""
-    child = os.posix_spawn(str(command[0]), [str(c) for c in command], os.environ)
+    silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    child = os.posix_spawn(str(command[0]), [str(c) for c in command], os.environ, file_actions=silent)
     _, status, usage = os.wait4(child, 0)
     if status != 0:
         sys.exit(f"{command[0]} failed")

@@ -112,7 +112,7 @@ def table(head, rows):
 def speed_rows(cases):
     for case in cases:
         row = [case.kind, case.network or "", case.activation or "",
-               ", ".join(f"{k} {v}" for k, v in case.parameters.items() if k != "threads"),
+               ", ".join(f"{k} {v}" for k, v in case.parameters.items() if k not in ("threads", "iterations")),
                case.parameters.get("threads", ""), spread_of(case, case.measure)]
         row.append(f"{case.median('GFLOP_per_second'):.1f}" if "GFLOP_per_second" in case.values else "")
         row.append(spread_of(case, "share_of_peak", percent) if "share_of_peak" in case.values else "")
@@ -136,15 +136,13 @@ def targets(cases, most, profiles, memory):
                 case.median("share_of_peak") >= target)
 
     shares = [("64-256-256-1", 0.75, 0.65), ("64-128-128-1", 0.65, 0.55), ("2-128-128-1", None, 0.50)]
-    for baseline in (False, True):
-        for network, gradient_share, chain_share in shares:
-            for threads in sorted({1, most}):
-                tail = f"threads {threads}" + (f", {BASELINE}, of its own peak" if baseline else "")
-                if gradient_share:
-                    share(f"gradient, {network}, 10,000 points, {tail}", gradient_share,
-                          only(cases, baseline, kind="gradient", network=network, points=10_000, threads=threads))
-                share(f"chains, {network}, 10,000 chains, {tail}", chain_share,
-                      only(cases, baseline, kind="langevin", network=network, chains=10_000, steps=60, threads=threads))
+    for network, gradient_share, chain_share in shares:
+        for threads in sorted({1, most}):
+            if gradient_share:
+                share(f"gradient, {network}, 10,000 points, threads {threads}", gradient_share,
+                      only(cases, kind="gradient", network=network, points=10_000, threads=threads))
+            share(f"chains, {network}, 10,000 chains, threads {threads}", chain_share,
+                  only(cases, kind="langevin", network=network, chains=10_000, steps=60, threads=threads))
     if most == 2:
         for network in NETWORKS:
             one, two = (only(cases, kind="langevin", network=network, chains=10_000, steps=60, threads=t) for t in (1, 2))
@@ -160,7 +158,7 @@ def targets(cases, most, profiles, memory):
             f"slowest {percent(1 - min(rates) / max(rates))} below fastest", min(rates) >= 0.9 * max(rates))
     for name, profile in profiles.items():
         if name.startswith("ebm train"):
-            row("vector kernels (chains and parameter gradient) in a training run", ">= 90 % of its time",
+            row(f"vector kernels (chains and parameter gradient) in `{name}`", ">= 90 % of its time",
                 f"{kernel_share(profile):.1f} %", kernel_share(profile) >= 90)
     for network, chains in (("2-128-128-1", 1_000_000), ("64-128-128-1", 100_000)):
         case = only(cases, kind="langevin", network=network, chains=chains, steps=60, threads=most)
@@ -230,13 +228,24 @@ def profile_page(profiles):
 def counters_page(cases, contexts, counts):
     """How many cycles a chain-step takes, and what fills them."""
     lines = ["## What is left between the result and the limit", "",
-             "Instructions per chain-step, Langevin chains, by valgrind (`scripts/instructions.py`); cycles are the clock over the rate of "
-             "10,000 chains on one thread. Two multiply-adds per cycle are the limit, so needed / 2 is what a perfect kernel would "
-             "take. Needed: those of the hidden matrices, forward and backward. The others are the head, the activations' "
-             "exponential and the noise.", ""]
+             "The inner loop is 24 instructions for 12 multiply-adds (6 weights broadcast, 2 vectors of chains, 4 instructions of the loop), "
+             "as many as the units take in 6 cycles and fewer than the core can issue: it runs at the peak. Around it:", "",
+             "- the activation and its derivative: for silu 11 multiply-adds, 5 additions, minima and maxima, 2 integer operations and a "
+             "division for every vector, none of which the count of useful operations has (`activate` in the profiles below);",
+             "- the noise, 10 rounds of Philox for 4 numbers and a logarithm, sine and cosine for 2 (`LangevinStrip` below): with the "
+             "dimension, next to nothing in the plane and a tenth of the time in 64 dimensions;",
+             "- beginning and end of every panel of six rows: sums that must come back before they are stored, and a loop's last branch "
+             "that is predicted wrongly. In the first layer of a network of the plane a panel is two columns wide and is nothing else;",
+             "- the head's product and the scaling of the backward pass, bound by loads and stores.", ""]
+    if not counts:
+        return lines + ["Instructions per chain-step: not counted yet.", ""]
+    lines += ["Instructions per chain-step, Langevin chains, by valgrind (`scripts/instructions.py`); cycles are the clock over the rate of "
+              "10,000 chains on one thread. Two multiply-adds per cycle are the limit, so needed / 2 is what a perfect kernel would "
+              "take. Needed: those of the hidden matrices, forward and backward. The others are the head, the activations' exponential "
+              "and the noise.", ""]
     context = next((c for program, c in contexts.items() if "fma_peak_1_threads" in c), None)
     if context is None:
-        return []
+        return lines
     words = context["fma_peak_1_threads"]
     lanes, hertz = int(re.search(r"(\d+) lanes", words).group(1)), 1e9 * float(re.search(r"at ([\d.]+) GHz", words).group(1))
     rows = []
@@ -276,19 +285,20 @@ def document(cases, contexts, arguments, folder):
                   "does the work, so that they are what an idle core would give but for its caches.**", ""]
     if arguments.device == "cpu":
         lines += ["The FMA peak is that of a loop on registers with the engine's own instruction set "
-                  f"({context.get('instruction_set', '?')}), best of 30 runs of 5 ms in the same process:", ""]
+                  f"({context.get('instruction_set', '?')}), best of 30 runs of 5 ms in the same process. Programs whose peaks differ were "
+                  "measured while the host had different other work:", ""]
         lines += table(["program", "threads", "peak"],
                        [[program, re.sub(r"\D", "", key), value] for program, c in contexts.items()
                         for key, value in c.items() if key.startswith("fma_peak")])
         rates = [float(re.search(r"([\d.]+) FMA per cycle", value).group(1)) for c in contexts.values()
-                 for key, value in c.items() if key.startswith("fma_peak")]
+                 for key, value in c.items() if key.startswith("fma_peak") and c["instruction_set"] != BASELINE]
         if min(rates) < 1.8:
             lines += ["**Fewer than 1.8 FMA per cycle: unless this core has one unit only, other work was running and the "
                       "figures below are too low.**", ""]
     lines += ["## Against what was set out", ""] + table(["claim", "target", "measured", ""], targets(cases, most, profiles, memory))
     if plot(cases, most, picture):
         lines += [f"![Chain-steps per second and share of the peak by number of chains](images/{picture.name})", ""]
-    if counts:
+    if arguments.device == "cpu":
         lines += counters_page(cases, contexts, counts)
     plain = dict(activation="silu", steps=60)
     main = [c for c in select(cases, kind="langevin", **plain) if c.network in NETWORKS]
@@ -299,16 +309,21 @@ def document(cases, contexts, arguments, folder):
     training = [[c.network, c.name.split("/")[5], ", ".join(f"{k} {v}" for k, v in c.parameters.items()),
                  spread_of(c, c.measure), spread_of(c, "parts_of_iteration", percent)]
                 for c in select(cases, kind="training")]
-    lines += ["## Training", "",
-              "The last column: chains and parameter gradient timed alone, right after each iteration, over the iteration's "
-              "time. It can pass 100 %: alone, the gradient prepares its memory each time.", ""]
-    lines += table(["network", "sampler", "sizes", "chain-steps per second", "chains + gradient"], training)
+    lines += ["## Training", ""]
+    if training:
+        lines += ["The last column: chains and parameter gradient timed alone, right after each iteration, over the iteration's time. It "
+                  "can pass 100 %: alone, the gradient prepares its memory each time.", ""]
+        lines += table(["network", "sampler", "sizes", "chain-steps per second", "chains + gradient"], training)
+    else:
+        lines += ["Rates not measured yet; shares of a training run are in the profiles below.", ""]
     oldest = [c for c in cases if c.baseline]
     if oldest:
-        lines += [f"## The oldest instruction set, {BASELINE}", "", "Its own peak is the reference; it has no fused multiply-add.", ""]
+        lines += [f"## The oldest instruction set, {BASELINE}", "",
+                  "Its own peak is the reference, multiplications and additions apart. There is no load that broadcasts and no instruction "
+                  "with three operands, so every multiply-add takes a copy more and every weight a shuffle.", ""]
         lines += table(HEAD, speed_rows(oldest))
     ais = select(cases, kind="annealed_steps") + select(cases, kind="ais")
-    lines += ["## Annealed importance sampling", ""] + table(HEAD, speed_rows(ais))
+    lines += ["## Annealed importance sampling", ""] + (table(HEAD, speed_rows(ais)) if ais else ["Not measured yet.", ""])
     replay = [c for c in cases if c.kind in ("draw", "draw_and_write_back", "run")]
     lines += ["## Replay buffer", "", "Slots per second; ReplayBuffer::run opens the engine on every call.", ""]
     lines += table(HEAD[:1] + HEAD[3:6], [[r[0], *r[3:6]] for r in speed_rows(replay)])

@@ -125,7 +125,7 @@ def training(build, folder, arguments):
     output_of([ebm, "data", "two_moons", "--n", 65536, "--first", 8192, "--out", fresh, "-q"])
 
     def record(name, iterations, seed, seconds, quality):
-        result = {"name": name, "iterations": iterations, "seed": seed, "seconds": seconds, **quality}
+        result = {"name": name, "iterations": iterations, "seed": seed, "seconds": seconds, "shared": arguments.shared, **quality}
         print(result, flush=True)
         keep(folder / "training.json", arguments, ["name", "iterations", "seed"], [result])
 
@@ -137,10 +137,13 @@ def training(build, folder, arguments):
         record(name, iterations, seed, time.perf_counter() - begin, gap(ebm, model, fresh))
 
     def ebmkit(seed):
-        snapshots = json.loads(output_of([sys.executable, HERE / "train_ebmkit.py", data, folder / "ebmkit", arguments.iterations,
-                                          arguments.threads, seed]))
+        stop = min(arguments.stop or arguments.iterations, arguments.iterations)
+        snapshots = json.loads(output_of([sys.executable, HERE / "train_ebmkit.py", data, folder / "ebmkit",
+                                          arguments.iterations, arguments.threads, seed, stop]))
         for s in snapshots:
-            record("ebmkit", s["iterations"], seed, s["seconds"],
+            # On a shared machine: what its threads did, spread over all of them, which is the least that it can take alone.
+            seconds = s["cpu_seconds"] / arguments.threads if arguments.shared else s["seconds"]
+            record("ebmkit", s["iterations"], seed, seconds,
                    gap(ebm, s["model"], fresh, ["--activation", "silu", "--head", "scalar"]))
 
     def recommended(seed):
@@ -176,6 +179,9 @@ def main():
     parser.add_argument("--chains", type=int, nargs="+", default=[64, 1000, 100_000])
     parser.add_argument("--rivals", nargs="+", choices=RIVALS, default=RIVALS)
     parser.add_argument("--iterations", type=int, default=6000, help="of the training at ebmkit's setting")
+    parser.add_argument("--shared", action="store_true",
+                        help="other programs run meanwhile: take ebmkit's seconds from its processor time and say so")
+    parser.add_argument("--stop", type=int, help="ebmkit: after this many iterations; the next call goes on from there")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", choices=["ebmkit", "same", "recommended"],
                         default=["ebmkit", "same", "recommended"], help="of a training round")
