@@ -18,6 +18,12 @@ std::vector<EngineCase> engine_cases() {
   return cases;
 }
 
+std::vector<EngineCase> evaluator_cases() {
+  std::vector<EngineCase> cases = engine_cases();
+  std::erase_if(cases, [](const EngineCase& engine) { return engine.precision != ebm::Precision::fp32; });
+  return cases;
+}
+
 std::string engine_name(const testing::TestParamInfo<EngineCase>& info) { return info.param.name; }
 
 void PrintTo(const EngineCase& engine, std::ostream* out) { *out << engine.name; }
@@ -32,6 +38,11 @@ void EngineTest::SetUp() {
   } catch (const ebm::ConfigError& error) {
     GTEST_SKIP() << "no CUDA device to test " << GetParam().name << " on: " << error.what();
   }
+}
+
+bool EngineTest::has_kernel_for(const ebm::Mlp& model) const {
+  if (GetParam().precision == ebm::Precision::fp32) return true;
+  return engine()->load(model)->path().starts_with("tensor-core");
 }
 
 ebm::Device EngineTest::with_threads(int threads) const { return is_cpu() ? ebm::Device::cpu(threads) : *device_; }
