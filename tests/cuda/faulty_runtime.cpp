@@ -84,6 +84,7 @@ EBM_FAULTY(cudaEventRecord, (cudaEvent_t e, cudaStream_t s), (e, faulty::seen(s)
 EBM_FAULTY(cudaEventSynchronize, (cudaEvent_t e), (e), 0)
 EBM_FAULTY(cudaGetDeviceProperties, (cudaDeviceProp * p, int ordinal), (p, ordinal), 0)
 EBM_FAULTY(cudaFuncSetAttribute, (const void* f, cudaFuncAttribute a, int v), (f, a, v), 0)
+EBM_FAULTY(cudaFuncGetAttributes, (cudaFuncAttributes * a, const void* f), (a, f), 0)
 EBM_FAULTY(cudaGetDevice, (int* ordinal), (ordinal), 0)
 
 EBM_COUNTED(cudaFreeAsync, (void* p, cudaStream_t s), (p, s))
