@@ -1,11 +1,13 @@
 #include "bench/fma_peak.hpp"
 
+#include <time.h>
+
 #include <algorithm>
 #include <barrier>
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <thread>
+#include <utility>
 #include <vector>
 
 // The targets of host/cpu/kernels.cpp, so that the share is of what the engine's own instructions can do.
@@ -60,8 +62,11 @@ HWY_EXPORT(InstructionSet);
 
 constexpr int kRuns = 30;
 
-using Clock = std::chrono::steady_clock;
-double seconds(Clock::duration t) { return std::chrono::duration<double>(t).count(); }
+double now(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
 
 // One addition of two registers is one cycle on every x86 and Arm core; the empty asm keeps them apart.
 double clock_hz() {
@@ -69,7 +74,7 @@ double clock_hz() {
   double best = 0;
   for (int run = 0; run < kRuns; ++run) {
     std::uint64_t sum = 0, one = 1;
-    const auto begin = Clock::now();
+    const double begin = now(CLOCK_THREAD_CPUTIME_ID);
     for (std::int64_t i = 0; i < kAdditions / 16; ++i) {
 #pragma GCC unroll 16
       for (int k = 0; k < 16; ++k) {
@@ -77,23 +82,25 @@ double clock_hz() {
         asm volatile("" : "+r"(sum), "+r"(one));
       }
     }
-    best = std::max(best, static_cast<double>(kAdditions) / seconds(Clock::now() - begin));
+    best = std::max(best, static_cast<double>(kAdditions) / (now(CLOCK_THREAD_CPUTIME_ID) - begin));
   }
   return best;
 }
 
 // Floating-point operations per second of all threads in one run.
-double one_run(int threads, std::int64_t rounds) {
+double one_run(int threads, std::int64_t rounds, PeakClock clock) {
   std::vector<std::thread> workers;
   std::vector<double> results(static_cast<std::size_t>(threads));
-  Clock::time_point begin;
-  std::barrier start(threads, [&begin]() noexcept { begin = Clock::now(); });
+  double opened = 0;  // on the wall: when the last thread arrives, so that one that is late counts
+  std::barrier start(threads, [&opened]() noexcept { opened = now(CLOCK_MONOTONIC); });
   for (int t = 0; t < threads; ++t) {
     workers.emplace_back([&, t] {
       start.arrive_and_wait();
+      const clockid_t id = clock == PeakClock::wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
+      const double begin = clock == PeakClock::wall ? opened : now(id);
       volatile float keep = HWY_DYNAMIC_DISPATCH(FmaLoop)(rounds);
       static_cast<void>(keep);
-      results[static_cast<std::size_t>(t)] = seconds(Clock::now() - begin);
+      results[static_cast<std::size_t>(t)] = now(id) - begin;
     });
   }
   for (std::thread& worker : workers) worker.join();
@@ -101,25 +108,35 @@ double one_run(int threads, std::int64_t rounds) {
   return static_cast<double>(threads) * static_cast<double>(rounds * HWY_DYNAMIC_DISPATCH(FlopPerRound)()) / longest;
 }
 
-FmaPeak measure(int threads) {
+FmaPeak measure(int threads, PeakClock clock) {
   FmaPeak peak{};
   peak.lanes = HWY_DYNAMIC_DISPATCH(Lanes)();
   peak.instruction_set = HWY_DYNAMIC_DISPATCH(InstructionSet)();
   peak.clock_hz = clock_hz();
   // 6 cycles a round at two a cycle: about 5 ms, short enough to fall between two interruptions of a shared machine.
   const auto rounds = static_cast<std::int64_t>(peak.clock_hz * 0.005 / 6);
-  for (int run = 0; run < kRuns; ++run) peak.flop_per_second = std::max(peak.flop_per_second, one_run(threads, rounds));
+  for (int run = 0; run < kRuns; ++run)
+    peak.flop_per_second = std::max(peak.flop_per_second, one_run(threads, rounds, clock));
   peak.fma_per_cycle = peak.flop_per_second / (threads * 2.0 * peak.lanes * peak.clock_hz);
   return peak;
 }
 
 }  // namespace
 
-FmaPeak fma_peak(int threads) {
-  static std::map<int, FmaPeak> known;
-  const auto found = known.find(threads);
+bool use_instruction_set(std::string_view name) {
+  for (std::int64_t set = 1; set != 0 && set <= HWY_TARGETS; set <<= 1) {
+    if ((HWY_TARGETS & hwy::SupportedTargets() & set) == 0 || name != hwy::TargetName(set)) continue;
+    hwy::DisableTargets(set - 1);  // better sets have lower bits
+    return true;
+  }
+  return false;
+}
+
+FmaPeak fma_peak(int threads, PeakClock clock) {
+  static std::map<std::pair<int, PeakClock>, FmaPeak> known;
+  const auto found = known.find({threads, clock});
   if (found != known.end()) return found->second;
-  return known.emplace(threads, measure(threads)).first->second;
+  return known.emplace(std::pair{threads, clock}, measure(threads, clock)).first->second;
 }
 
 }  // namespace ebm::bench

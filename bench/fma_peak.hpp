@@ -1,6 +1,8 @@
 // What the machine can do: fused multiply-adds from registers, on the instruction set that the CPU engine uses.
 #pragma once
 
+#include <string_view>
+
 namespace ebm::bench {
 
 struct FmaPeak {
@@ -11,7 +13,15 @@ struct FmaPeak {
   const char* instruction_set;  // Highway's name for it
 };
 
+// What a run's time is taken from: the wall, or the processor time of the slowest thread, which other programs on the
+// machine do not lengthen.
+enum class PeakClock { wall, cpu };
+
 // Best of 30 runs of 5 ms when first asked for this number of threads, then remembered.
-FmaPeak fma_peak(int threads);
+FmaPeak fma_peak(int threads, PeakClock clock);
+
+// Narrows this program, the engine included, to instruction sets no better than `name` ("SSSE3", "AVX2", ...), as an
+// older machine would. False if this machine or this build does not have it.
+bool use_instruction_set(std::string_view name);
 
 }  // namespace ebm::bench

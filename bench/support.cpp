@@ -7,7 +7,6 @@
 #include <string_view>
 #include <thread>
 
-#include "bench/fma_peak.hpp"
 #include "ebmcuda/error.hpp"
 
 namespace ebm::bench {
@@ -39,7 +38,8 @@ Settings::Settings(int* argc, char** argv) {
   int kept = 1;
   for (int i = 1; i < *argc; ++i) {
     const std::string_view argument = argv[i];
-    constexpr std::string_view kDevice = "--device=", kThreads = "--threads=";
+    constexpr std::string_view kDevice = "--device=", kThreads = "--threads=", kClock = "--clock=",
+                               kInstructionSet = "--instruction-set=";
     if (argument.starts_with(kDevice)) {
       const std::string_view device = argument.substr(kDevice.size());
       if (device != "cpu" && device != "cuda")
@@ -47,6 +47,15 @@ Settings::Settings(int* argc, char** argv) {
       on_cpu_ = device == "cpu";
     } else if (argument.starts_with(kThreads)) {
       threads_ = parse_threads(argument.substr(kThreads.size()));
+    } else if (argument.starts_with(kClock)) {
+      const std::string_view clock = argument.substr(kClock.size());
+      if (clock != "wall" && clock != "cpu") throw ConfigError("--clock", std::string(clock), "must be wall or cpu");
+      clock_ = clock == "cpu" ? PeakClock::cpu : PeakClock::wall;
+    } else if (argument.starts_with(kInstructionSet)) {
+      const std::string_view set = argument.substr(kInstructionSet.size());
+      if (!use_instruction_set(set)) {
+        throw ConfigError("--instruction-set", std::string(set), "this machine or this build does not have it");
+      }
     } else {
       argv[kept++] = argv[i];
     }
@@ -63,13 +72,13 @@ int run(int argc, char** argv, void (*register_benchmarks)(const Settings& setti
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
     for (const int threads : settings.threads()) {
       if (!settings.on_cpu()) break;
-      const FmaPeak peak = fma_peak(threads);
+      const FmaPeak peak = settings.peak(threads);
       benchmark::AddCustomContext(
           fmt::format("fma_peak_{}_threads", threads),
           fmt::format("{:.1f} GFLOP/s: {} lanes, {:.2f} FMA per cycle at {:.2f} GHz", peak.flop_per_second / 1e9,
                       peak.lanes, peak.fma_per_cycle, peak.clock_hz / 1e9));
     }
-    if (settings.on_cpu()) benchmark::AddCustomContext("instruction_set", fma_peak(1).instruction_set);
+    if (settings.on_cpu()) benchmark::AddCustomContext("instruction_set", settings.peak(1).instruction_set);
     for (const DeviceDescription& device : available_devices()) {
       benchmark::AddCustomContext(device.name, device.detail);
     }
@@ -111,7 +120,7 @@ void report(benchmark::State& state, const Settings& settings, int threads, cons
   if (flop == 0) return;
   state.counters["GFLOP_per_second"] = Counter(count * flop / 1e9, Counter::kIsRate);
   if (settings.on_cpu()) {
-    const double peak = fma_peak(threads).flop_per_second;
+    const double peak = settings.peak(threads).flop_per_second;
     state.counters["share_of_peak"] = Counter(count * flop / peak, Counter::kIsRate);
   }
 }

@@ -3,6 +3,8 @@
 //
 //   --device=cpu|cuda      where the chains run (default cpu)
 //   --threads=1,2          CPU thread counts to sweep (default 1 and all)
+//   --instruction-set=X    no better one than X: SSSE3, AVX2, ... (default the best that the machine has)
+//   --clock=wall|cpu       what the FMA peak is timed with (default wall; scripts/performance.py has the rest)
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -11,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/fma_peak.hpp"
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/mlp.hpp"
 
@@ -24,10 +27,12 @@ class Settings {
   const std::vector<int>& threads() const noexcept { return threads_; }
   int all_threads() const { return threads_.back(); }
   bool on_cpu() const noexcept { return on_cpu_; }
+  FmaPeak peak(int threads) const { return fma_peak(threads, clock_); }
   Device device(int threads) const { return on_cpu_ ? Device::cpu(threads) : Device::cuda(); }
 
  private:
   bool on_cpu_ = true;
+  PeakClock clock_ = PeakClock::wall;
   std::vector<int> threads_;
 };
 

@@ -71,21 +71,29 @@ HWY_INLINE void multiply_rows(int rows, const float* panel, const float* start, 
   }
 }
 
-// out = start + matrix * in; `after_panel(first_row, rows)` runs while those rows are still in the nearest cache.
-template <class Epilogue, class AfterPanel>
+// Rows after which after_rows is called: few enough to be in the nearest cache still, and enough that what it has to
+// wait for at its beginning and end does not count.
+constexpr int kGroupRows = 4 * kPanelRows;
+
+// out = start + matrix * in; `after_rows(first_row, rows)` follows when those are done.
+template <class Epilogue, class AfterRows>
 HWY_INLINE void multiply(const PackedMatrix& matrix, const float* start, const float* in, float* out,
-                         const Epilogue& epilogue, const AfterPanel& after_panel) {
+                         const Epilogue& epilogue, const AfterRows& after_rows) {
   const float* panel = matrix.panels.data();
-  for (int first = 0; first < matrix.rows; first += kPanelRows) {
-    const int rows = HWY_MIN(kPanelRows, matrix.rows - first);
+  for (int group = 0, first = 0; first < matrix.rows;) {
+    const int rows = panel_rows(matrix.rows - first);
     multiply_rows(rows, panel, start != nullptr ? start + first : nullptr, matrix.cols, in,
                   out + static_cast<std::size_t>(first) * kStrip, epilogue);
-    after_panel(first, rows);
     panel += static_cast<std::size_t>(rows) * static_cast<std::size_t>(matrix.cols);
+    first += rows;
+    if (first - group >= kGroupRows || first == matrix.rows) {
+      after_rows(group, first - group);
+      group = first;
+    }
   }
 }
 
-struct NothingAfterPanel {
+struct NothingAfterRows {
   HWY_INLINE void operator()(int, int) const {}
 };
 

@@ -7,6 +7,7 @@
 #define EBMCUDA_CPU_NETWORK_INL_H_
 #endif
 
+#include "host/cpu/activation-inl.h"
 #include "host/cpu/kernels.hpp"
 #include "host/cpu/matrix_product-inl.h"
 #include "host/cpu/simd_math-inl.h"
@@ -15,40 +16,7 @@ HWY_BEFORE_NAMESPACE();
 namespace ebm::cpu {
 namespace HWY_NAMESPACE {
 
-// ----------------------------------------------------------------------------------------------------- activations
-
-template <class Function>
-HWY_INLINE void activate_with(float* HWY_RESTRICT z, float* HWY_RESTRICT derivative, std::size_t n) {
-  const F d;
-  for (std::size_t i = 0; i < n; i += kStrip) {
-    const ValueAndDerivative low = Function::apply(hn::Load(d, z + i));
-    const ValueAndDerivative high = Function::apply(hn::Load(d, z + i + kLanes));
-    hn::Store(low.value, d, z + i);
-    hn::Store(high.value, d, z + i + kLanes);
-    hn::Store(low.derivative, d, derivative + i);
-    hn::Store(high.derivative, d, derivative + i + kLanes);
-  }
-}
-
-// z -> act(z) in place, and act'(z). n numbers, a multiple of kStrip.
-HWY_NOINLINE void activate(Activation activation, float* z, float* derivative, std::size_t n) {
-  switch (activation) {
-    case Activation::silu:
-      return activate_with<Silu>(z, derivative, n);
-    case Activation::softplus:
-      return activate_with<Softplus>(z, derivative, n);
-    case Activation::tanh:
-      return activate_with<Tanh>(z, derivative, n);
-    case Activation::gelu:
-      return activate_with<Gelu>(z, derivative, n);
-    case Activation::elu:
-      return activate_with<Elu>(z, derivative, n);
-    case Activation::relu:
-      return activate_with<Relu>(z, derivative, n);
-  }
-}
-
-struct ActivatePanel {
+struct ActivateRows {
   Activation activation;
   float* value;
   float* derivative;
@@ -71,7 +39,7 @@ HWY_INLINE const float* forward_hidden(const PackedNetwork& network, const float
     const PackedLayer& layer = network.layers[static_cast<std::size_t>(l)];
     float* out = buffers.activation[l];
     multiply(layer.forward, layer.bias.data(), in, out, StoreSum(),
-             ActivatePanel{network.shape.activation, out, buffers.delta[l]});
+             ActivateRows{network.shape.activation, out, buffers.delta[l]});
     in = out;
   }
   return in;
@@ -155,18 +123,18 @@ HWY_INLINE void scalar_head_delta(const PackedLayer& head, const StripVectors* f
 HWY_INLINE void backward_hidden(const PackedNetwork& network, const EvaluationBuffers& buffers) {
   for (int l = network.hidden_layers() - 1; l > 0; --l) {
     multiply(network.layers[static_cast<std::size_t>(l)].backward, nullptr, buffers.delta[l], buffers.delta[l - 1],
-             MultiplySum(), NothingAfterPanel());
+             MultiplySum(), NothingAfterRows());
   }
 }
 
 HWY_INLINE void logits_forward(const PackedNetwork& network, const float* a, float* f) {
   const PackedLayer& head = network.layers.back();
-  multiply(head.forward, head.bias.data(), a, f, StoreSum(), NothingAfterPanel());
+  multiply(head.forward, head.bias.data(), a, f, StoreSum(), NothingAfterRows());
 }
 
 HWY_INLINE void logits_backward(const PackedNetwork& network, const EvaluationBuffers& buffers) {
   multiply(network.layers.back().backward, nullptr, buffers.logits, buffers.delta[network.hidden_layers() - 1],
-           MultiplySum(), NothingAfterPanel());
+           MultiplySum(), NothingAfterRows());
 }
 
 HWY_INLINE void negate(int rows, float* values) {
@@ -201,7 +169,7 @@ void EvaluateStrip(const PackedNetwork& network, const float* x, const Evaluatio
     logits_backward(network, buffers);
   }
   backward_hidden(network, buffers);
-  multiply(network.layers.front().backward, nullptr, buffers.delta[0], gradient, StoreSum(), NothingAfterPanel());
+  multiply(network.layers.front().backward, nullptr, buffers.delta[0], gradient, StoreSum(), NothingAfterRows());
   const VF kappa = constant(shape.confinement);
   for (std::size_t i = 0; i < static_cast<std::size_t>(shape.dim) * kStrip; i += kLanes) {
     hn::Store(hn::MulAdd(kappa, hn::Load(d, x + i), hn::Load(d, gradient + i)), d, gradient + i);
@@ -229,7 +197,7 @@ void BaseEnergyStrip(const BaseView& base, int dim, const float* x, float* work,
     hn::Store(hn::Sub(hn::Load(d, x + offset), mean), d, work + offset);
     hn::Store(hn::Sub(hn::Load(d, x + offset + kLanes), mean), d, work + offset + kLanes);
   }
-  multiply(*base.root, nullptr, work, gradient, StoreSum(), NothingAfterPanel());
+  multiply(*base.root, nullptr, work, gradient, StoreSum(), NothingAfterRows());
   VF low = hn::Zero(d), high = hn::Zero(d);
   for (std::size_t i = 0; i < static_cast<std::size_t>(dim) * kStrip; i += kStrip) {
     const VF y_low = hn::Load(d, gradient + i), y_high = hn::Load(d, gradient + i + kLanes);
@@ -240,7 +208,7 @@ void BaseEnergyStrip(const BaseView& base, int dim, const float* x, float* work,
   }
   hn::Store(hn::Mul(constant(0.5f), low), d, energy);
   hn::Store(hn::Mul(constant(0.5f), high), d, energy + kLanes);
-  multiply(*base.root_transposed, nullptr, work, gradient, StoreSum(), NothingAfterPanel());
+  multiply(*base.root_transposed, nullptr, work, gradient, StoreSum(), NothingAfterRows());
 }
 
 }  // namespace HWY_NAMESPACE

@@ -6,8 +6,8 @@ namespace ebm::cpu {
 
 void PackedMatrix::pack(std::span<const float> values) {
   float* out = panels.data();
-  for (int first = 0; first < rows; first += kPanelRows) {
-    const int height = std::min(kPanelRows, rows - first);
+  for (int first = 0, height = 0; first < rows; first += height) {
+    height = panel_rows(rows - first);
     const float* in = values.data() + static_cast<std::size_t>(first) * static_cast<std::size_t>(cols);
     for (int c = 0; c < cols; ++c) {
       for (int r = 0; r < height; ++r) *out++ = in[r * cols + c];
@@ -17,8 +17,8 @@ void PackedMatrix::pack(std::span<const float> values) {
 
 void PackedMatrix::pack_transposed(std::span<const float> values) {
   float* out = panels.data();
-  for (int first = 0; first < rows; first += kPanelRows) {
-    const int height = std::min(kPanelRows, rows - first);
+  for (int first = 0, height = 0; first < rows; first += height) {
+    height = panel_rows(rows - first);
     const float* in = values.data() + first;
     for (int c = 0; c < cols; ++c, in += rows) out = std::copy(in, in + height, out);
   }

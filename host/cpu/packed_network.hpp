@@ -13,8 +13,15 @@ namespace ebm::cpu {
 // input and 1 broadcast weight, fill the 16 registers of AVX2.
 inline constexpr int kPanelRows = 6;
 
-// A [rows, cols] matrix as panels of kPanelRows rows (the last one shorter), each panel [cols][panel rows]: the
-// micro-kernel reads it front to back.
+// Rows of the next panel when `left` rows are left. The last 7, 8 or 9 are cut in half: fewer than 4 rows leave the
+// multiply-add units waiting for sums to come back (4 cycles x 2 units = 8 accumulators).
+constexpr int panel_rows(int left) {
+  if (left <= kPanelRows) return left;
+  return left < kPanelRows + 4 ? (left + 1) / 2 : kPanelRows;
+}
+
+// A [rows, cols] matrix as panels of panel_rows() rows, each panel [cols][panel rows]: the micro-kernel reads it front
+// to back.
 struct PackedMatrix {
   int rows = 0;
   int cols = 0;

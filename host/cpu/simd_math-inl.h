@@ -1,4 +1,4 @@
-// Vector forms of the activations, Philox and the uniform and normal maps. Compiled once per instruction set.
+// Vector forms of Philox and the uniform and normal maps. Compiled once per instruction set.
 // The error bounds are what tests/host/cpu_math_test.cpp checks.
 
 #if defined(EBMCUDA_CPU_SIMD_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -10,8 +10,6 @@
 
 #include <hwy/highway.h>
 
-#include "ebmcuda/mlp.hpp"
-#include "hwy/contrib/math/math-inl.h"
 #include "kernels/philox.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -32,82 +30,6 @@ constexpr std::size_t kStripVectors = 2;
 constexpr std::size_t kStrip = kStripVectors * kLanes;
 
 HWY_INLINE VF constant(float value) { return hn::Set(F(), value); }
-
-// ---------------------------------------------------------------------------------------------------- activations
-
-struct ValueAndDerivative {
-  VF value, derivative;
-};
-
-// 1 / (1 + e^-z). Max error: 3 ulp for z >= -87; below, 1.7e-38, which is what is left there. (Highway's exp is not
-// defined beyond its overflow.)
-HWY_INLINE VF logistic(VF z) {
-  const VF exponential = hn::Exp(F(), hn::Min(hn::Neg(z), constant(87.0f)));
-  return hn::Div(constant(1.0f), hn::Add(constant(1.0f), exponential));
-}
-
-struct Silu {
-  static HWY_INLINE ValueAndDerivative apply(VF z) {
-    const VF s = logistic(z);
-    const VF a = hn::Mul(z, s);
-    // s + a (1 - s)
-    return {a, hn::MulAdd(a, hn::Sub(constant(1.0f), s), s)};
-  }
-};
-
-struct Softplus {
-  static HWY_INLINE ValueAndDerivative apply(VF z) {
-    const F d;
-    const VF e = hn::Exp(d, hn::Neg(hn::Abs(z)));
-    const VF value = hn::Add(hn::Max(z, hn::Zero(d)), hn::Log1p(d, e));
-    const VF numerator = hn::IfThenElse(hn::Lt(z, hn::Zero(d)), e, constant(1.0f));
-    // Max and Lt drop a NaN; adding 0 * z brings it back.
-    return {hn::MulAdd(z, hn::Zero(d), value), hn::Div(numerator, hn::Add(constant(1.0f), e))};
-  }
-};
-
-struct Tanh {
-  static HWY_INLINE ValueAndDerivative apply(VF z) {
-    const VF a = hn::Tanh(F(), z);
-    return {a, hn::NegMulAdd(a, a, constant(1.0f))};
-  }
-};
-
-struct Gelu {
-  static HWY_INLINE ValueAndDerivative apply(VF z) {
-    constexpr float kScale = 0.7978845608028654f;  // sqrt(2 / pi)
-    constexpr float kCubic = 0.044715f;
-    constexpr float kFlat = 20.0f;  // beyond, s is 0 or 1 to the last bit and the derivative with it
-    const VF z2 = hn::Mul(z, z);
-    const VF inner = hn::Mul(constant(kScale), hn::MulAdd(hn::Mul(constant(kCubic), z2), z, z));
-    // 0.5 (1 + tanh(v)) = logistic(2 v)
-    const VF s = logistic(hn::Add(inner, inner));
-    const VF value = hn::Mul(z, s);
-    const VF near = hn::Min(hn::Max(z, constant(-kFlat)), constant(kFlat));
-    const VF slope = hn::MulAdd(hn::Mul(constant(6.0f * kScale * kCubic), near), near, constant(2.0f * kScale));
-    const VF derivative = hn::MulAdd(hn::Mul(hn::Mul(near, s), slope), hn::Sub(constant(1.0f), s), s);
-    // Min and Max drop a NaN; adding 0 * value brings it back.
-    return {value, hn::MulAdd(value, hn::Zero(F()), derivative)};
-  }
-};
-
-struct Elu {
-  static HWY_INLINE ValueAndDerivative apply(VF z) {
-    const F d;
-    const VF below = hn::Expm1(d, hn::Min(z, hn::Zero(d)));
-    const auto positive = hn::Gt(z, hn::Zero(d));
-    const VF derivative = hn::IfThenElse(positive, constant(1.0f), hn::Add(below, constant(1.0f)));
-    return {hn::MulAdd(z, hn::Zero(d), hn::IfThenElse(positive, z, below)), derivative};
-  }
-};
-
-struct Relu {
-  static HWY_INLINE ValueAndDerivative apply(VF z) {
-    const F d;
-    const auto positive = hn::Gt(z, hn::Zero(d));
-    return {hn::MulAdd(z, hn::Zero(d), hn::IfThenElseZero(positive, z)), hn::IfThenElseZero(positive, constant(1.0f))};
-  }
-};
 
 // ---------------------------------------------------------------------------------------------------- random bits
 
