@@ -20,8 +20,8 @@ TEST(BudgetTest, RegistersAndLocalMemory) {
       const int threads = 32 * ebm::MmaState::of(shape, variant).most_warps;
       EXPECT_GE(a.maxThreadsPerBlock, threads);
       EXPECT_LE(a.numRegs * threads, 65536) << "one block per multiprocessor";
-      EXPECT_LE(a.localSizeBytes, variant.mala ? 512u : 336u) << shape.dim << ", " << shape.layers << ", split " << variant.split << ", mala "
-                                        << variant.mala;
+      EXPECT_LE(a.localSizeBytes, variant.mala ? 512u : 336u)
+          << shape.dim << ", " << shape.layers << ", split " << variant.split << ", mala " << variant.mala;
     }
   }
   cudaFuncAttributes headline{};
