@@ -55,7 +55,9 @@ Device Device::cuda(int ordinal, Precision precision) {
 Device Device::automatic(int threads) {
   const Device cpu_device = cpu(threads);
 #if EBMCUDA_WITH_CUDA
-  if (cuda_device_count() > 0) return cuda(0);
+  for (int ordinal = 0; ordinal < cuda_device_count(); ++ordinal) {
+    if (cuda_device_works(ordinal)) return cuda(ordinal);
+  }
 #endif
   return cpu_device;
 }

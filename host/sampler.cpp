@@ -201,7 +201,6 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   }
 
   SampleResult result;
-  result.engine = fmt::format("{}: {}", engine->description(), function->path());
   Matrix x(n, dim);
   const auto positions = [&] {
     chains->positions(x.values());
@@ -226,6 +225,7 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   chains->energies(result.energy);
   result.restarted.resize(n);
   chains->restarted(result.restarted);
+  result.engine = fmt::format("{}: {}", engine->description(), function->path());  // knows now what was compiled
   result.seconds = seconds_since(start);
   return result;
 }

@@ -64,30 +64,4 @@ EBM_HD inline Activated activate(ActivationKind kind, float z) {
   return {z, 1.0f};
 }
 
-#if defined(__CUDA_ARCH__)
-// Activations from the hardware's ex2 and reciprocal, for half precision: max error kFastActivationError * max(1, |z|).
-constexpr float kFastActivationError = 2e-6f;
-__device__ __forceinline__ float fast_sigmoid(float z) {
-  float e, s;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(z * -1.4426950408889634f));
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(s) : "f"(1.0f + e));
-  return s;
-}
-__device__ __forceinline__ Activated fast_activate(ActivationKind kind, float z) {
-  switch (kind) {
-    case ActivationKind::silu: {
-      const float s = fast_sigmoid(z);
-      const float a = z * s;
-      return {a, fmaf(s, 1.0f - a, a)};
-    }
-    case ActivationKind::tanh: {
-      const float t = fmaf(2.0f, fast_sigmoid(2.0f * z), -1.0f);
-      return {t, fmaf(-t, t, 1.0f)};
-    }
-    default:
-      return activate(kind, z);
-  }
-}
-#endif
-
 }  // namespace ebm

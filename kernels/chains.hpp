@@ -1,7 +1,9 @@
 // Arguments of the chain kernels, in plain types, and their launchers. Everything is in model space.
 #pragma once
 
+#if !defined(__CUDACC_RTC__)
 #include <cuda_runtime.h>
+#endif
 
 #include "kernels/network.hpp"
 #include "kernels/plan.hpp"
@@ -55,10 +57,12 @@ struct ChainsView {
   float* batch;  // [2 n, D]: data rows, then rows for the ends of these chains
 };
 
+#if !defined(__CUDACC_RTC__)
 // Every chain to the uniform start of its step.
 cudaError_t launch_uniform_start(const ChainsView& chains, int dim, cudaStream_t stream);
 // n_steps of the transition for every chain, in one launch.
 cudaError_t launch_chains(const TilePlan& plan, const NetworkView& net, const ChainsView& chains, const StepView& step,
                           std::int64_t n_steps, ChainCounts* counts, cudaStream_t stream);
+#endif
 
 }  // namespace ebm

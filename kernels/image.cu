@@ -16,4 +16,9 @@ cudaError_t launch_fill_image(const NetworkView& net, const float* parameters, f
   return cudaGetLastError();
 }
 
+cudaError_t check_kernels_for_device() {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, fill_image_kernel);
+}
+
 }  // namespace ebm

@@ -25,4 +25,7 @@ EBM_HD inline ImagePlace image_place(const NetworkView& net, std::uint64_t param
 // Copies parameters to their places. The image's padding has been zeroed once and stays so.
 cudaError_t launch_fill_image(const NetworkView& net, const float* parameters, float* image, cudaStream_t stream);
 
+// Whether the current device can run this build's kernels: neither machine code nor PTX may be for it.
+cudaError_t check_kernels_for_device();
+
 }  // namespace ebm

@@ -6,29 +6,47 @@
 // `Terms` is 1: inputs rounded to half, sums in single precision. Or 3: inputs split in two halves, v = hi + lo 2^-11,
 // and the three products that matter summed, the small ones in an accumulator of their own (Ootomo and Yokota 2022):
 // single grade.
+//
+// No header of the toolkit is included: this compiles at run time too, on machines that have none.
 #pragma once
 
-#include <cuda_fp16.h>
-
-#include "kernels/portable.hpp"
+#include "kernels/mma_shape.hpp"
 
 namespace ebm {
 
-constexpr int kMmaPad = 8;  // halves added to each row of W: 8 rows of 16 bytes then lie on different banks
 constexpr float kSplit = 2048.0f, kUnsplit = 1.0f / 2048.0f;
 
-__device__ __forceinline__ std::uint32_t pack_halves(float low, float high) {
-  std::uint32_t r;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+// Two halves in a word, as the tensor cores take them.
+struct Halves {
+  std::uint32_t word;
+};
+__device__ __forceinline__ Halves pack_halves(float low, float high) {
+  Halves r;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r.word) : "f"(high), "f"(low));
   return r;
 }
-__device__ __forceinline__ __half2 as_half2(std::uint32_t v) { return *reinterpret_cast<__half2*>(&v); }
-__device__ __forceinline__ std::uint32_t as_word(__half2 v) { return *reinterpret_cast<std::uint32_t*>(&v); }
+__device__ __forceinline__ float2 unpack_halves(Halves v) {
+  float2 r;
+  asm("{ .reg .f16 low, high; mov.b32 {low, high}, %2; cvt.f32.f16 %0, low; cvt.f32.f16 %1, high; }"
+      : "=f"(r.x), "=f"(r.y)
+      : "r"(v.word));
+  return r;
+}
+__device__ __forceinline__ Halves multiply(Halves a, Halves b) {
+  Halves r;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(r.word) : "r"(a.word), "r"(b.word));
+  return r;
+}
+__device__ __forceinline__ Halves multiply_add(Halves a, Halves b, Halves c) {
+  Halves r;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(r.word) : "r"(a.word), "r"(b.word), "r"(c.word));
+  return r;
+}
 
-__device__ __forceinline__ void mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+__device__ __forceinline__ void mma(float (&c)[4], const Halves (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+               : "r"(a[0].word), "r"(a[1].word), "r"(a[2].word), "r"(a[3].word), "r"(b0), "r"(b1));
 }
 template <bool Transposed>
 __device__ __forceinline__ void load_matrix(std::uint32_t (&r)[4], std::uint32_t address) {
@@ -48,25 +66,28 @@ __device__ __forceinline__ float2 load_pair(std::uint32_t address) {
   asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(r.x), "=f"(r.y) : "r"(address));
   return r;
 }
+__device__ __forceinline__ Halves load_halves(std::uint32_t address) {
+  Halves r;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(r.word) : "r"(address));
+  return r;
+}
 
 // The left operand of a product over K units: hi, and lo when Terms is 3.
 template <int K, int Terms>
 struct Operand {
   static constexpr int kParts = Terms == 3 ? 2 : 1;
-  std::uint32_t v[kParts][K / 16][4];
+  Halves v[kParts][K / 16][4];
 
   // Units 2t, 2t + 1 of the n-tile `tile` (8 units), in row half `h` (0: row, 1: row + 8).
-  __device__ __forceinline__ void put(int tile, int h, float a, float b) {
-    const std::uint32_t hi = pack_halves(a, b);
-    v[0][tile / 2][2 * (tile % 2) + h] = hi;
+  __device__ __forceinline__ void put(int tile, int h, float2 pair) {
+    const Halves hi = pack_halves(pair.x, pair.y);
+    put(tile, h, hi);
     if constexpr (Terms == 3) {
-      const float2 rounded = __half22float2(as_half2(hi));
-      v[1][tile / 2][2 * (tile % 2) + h] = pack_halves((a - rounded.x) * kSplit, (b - rounded.y) * kSplit);
+      const float2 rounded = unpack_halves(hi);
+      v[1][tile / 2][2 * (tile % 2) + h] = pack_halves((pair.x - rounded.x) * kSplit, (pair.y - rounded.y) * kSplit);
     }
   }
-  __device__ __forceinline__ void put_word(int tile, int h, std::uint32_t word) {
-    v[0][tile / 2][2 * (tile % 2) + h] = word;
-  }
+  __device__ __forceinline__ void put(int tile, int h, Halves hi) { v[0][tile / 2][2 * (tile % 2) + h] = hi; }
 };
 
 // sum[j] += A W^T (Transposed false: A over W's columns, n-tiles of W's rows) or A W (true: A over W's rows, n-tiles of

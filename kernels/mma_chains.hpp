@@ -1,48 +1,26 @@
-// Chains on tensor cores: precisions fp16 and fp16x3. The kernel is compiled ahead of time for a few shapes; a network
-// takes the smallest that holds it, its units and dimensions padded with zeros, which changes nothing but the work. A
-// network that none holds (an activation other than SiLU, a logits head, more than 64 dimensions, layers above 128
-// units, 1 or 4 hidden layers) runs the fp32 kernel, and the engine says so.
+// Chains on tensor cores: precisions fp16 and fp16x3. A kernel is specialised to a network's shape (mma_shape.hpp). A
+// few common ones are compiled ahead of time; the host compiles the rest when they are first asked for.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include "kernels/chains.hpp"
+#include "kernels/mma_shape.hpp"
 #include "kernels/network.hpp"
 
 namespace ebm {
 
-struct MmaShape {
-  int dim, width, hidden_layers;
-  bool operator==(const MmaShape&) const = default;
-};
-constexpr ActivationKind kMmaActivation = ActivationKind::silu;
-constexpr MmaShape kMmaShapes[] = {{16, 128, 2}, {64, 128, 2}, {64, 128, 3}};
-
-// The weight image: per hidden layer W [width, in + 8] in halves, columns of the first permuted (mma_chains.cu), all
-// layers' hi parts, then all lo parts; then floats: biases of the hidden layers, w_out times a power of two, and
-// {b_out, 1 / that power, 0, 0}.
+// The weight image: per hidden layer W [width, fan_in + 8] in halves, columns of the first permuted (mma_network.cuh),
+// all layers' hi parts, then all lo parts; then floats: biases of the hidden layers, w_out times a power of two, and
+// {b_out, 1 / that power, 0, 0}. Units scaled as mma_scale() says.
 struct MmaImage {
-  MmaShape shape;
-  std::uint32_t lo_offset;      // bytes from a hi part to its lo part
-  std::uint32_t floats_offset;  // bytes
-  std::uint32_t bytes;
   unsigned char* data;
-};
-MmaImage mma_image(const MmaShape& shape);
 
-// Fills the image from flat parameters.
-cudaError_t launch_fill_mma_image(const NetworkView& net, const MmaImage& image, const float* parameters,
-                                  const int* stopped, cudaStream_t stream);
-
-struct MmaPlan {
-  bool split;  // fp16x3, else fp16
-  int warps;   // per block
-  int blocks;
-  std::size_t shared_bytes;
+  EBM_HD static constexpr std::uint32_t floats_offset(const MmaShape& shape) {
+    return 2 * static_cast<std::uint32_t>(shape.matrices_bytes());
+  }
+  EBM_HD static constexpr std::uint32_t bytes(const MmaShape& shape) {
+    return floats_offset(shape) + static_cast<std::uint32_t>(shape.floats_bytes());
+  }
 };
-// Shared memory of a block with so many warps.
-std::size_t mma_shared_bytes(const MmaImage& image, bool split, bool mala, int warps);
-constexpr int mma_most_warps(bool split, bool mala) { return split || mala ? 8 : 12; }
 
 struct MmaArguments {
   NetworkView net;
@@ -53,16 +31,27 @@ struct MmaArguments {
   ChainCounts* counts;
 };
 
-// The instances of one shape, one translation unit each (mma_<dim>x<width>x<layers>.cu), so that they compile in
-// parallel.
-using MmaKernel = void (*)(MmaArguments);
-template <int Dim, int Width, int HiddenLayers>
-MmaKernel mma_kernel(bool split, bool mala);
-// Registers, local memory and so on of an instance.
-cudaError_t mma_attributes(const MmaShape& shape, bool split, bool mala, cudaFuncAttributes* attributes);
+#if !defined(__CUDACC_RTC__)
+struct MmaPlan {
+  int warps;  // per block
+  int blocks;
+  std::size_t shared_bytes;
+};
 
-cudaError_t launch_mma_chains(const MmaPlan& plan, const MmaImage& image, const NetworkView& net,
-                              const ChainsView& chains, const StepView& step, std::int64_t n_steps, ChainCounts* counts,
+// The kernel compiled ahead of time, as cudaLaunchKernel takes it; null when there is none.
+const void* compiled_mma_kernel(const MmaShape& shape, const MmaVariant& variant);
+// Shapes that have one: every variant of each.
+inline constexpr MmaShape kCompiledMmaShapes[] = {
+    {16, false, 2, {128, 128}, ActivationKind::silu},
+    {64, true, 2, {128, 128}, ActivationKind::silu},
+    {64, true, 3, {128, 128, 128}, ActivationKind::silu},
+};
+
+// Fills the image from flat parameters, unless *stopped.
+cudaError_t launch_fill_mma_image(const NetworkView& net, const MmaShape& shape, const MmaImage& image,
+                                  const float* parameters, const int* stopped, cudaStream_t stream);
+cudaError_t launch_mma_chains(const void* kernel, const MmaPlan& plan, const MmaArguments& arguments,
                               cudaStream_t stream);
+#endif
 
 }  // namespace ebm

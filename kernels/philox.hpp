@@ -52,12 +52,23 @@ EBM_HD constexpr PhiloxCounter philox_counter(Purpose purpose, std::uint64_t cha
           (static_cast<std::uint32_t>(chain >> 32) & 0xFFFFFFu) | static_cast<std::uint32_t>(purpose) << 24};
 }
 
+struct WideProduct {
+  std::uint32_t high, low;
+};
+EBM_HD constexpr WideProduct wide_product(std::uint32_t a, std::uint32_t b) {
+#if defined(__CUDA_ARCH__)
+  // One instruction; of the 64-bit product nvcc makes two.
+  return {__umulhi(a, b), a * b};
+#else
+  const std::uint64_t product = static_cast<std::uint64_t>(a) * b;
+  return {static_cast<std::uint32_t>(product >> 32), static_cast<std::uint32_t>(product)};
+#endif
+}
+
 EBM_HD constexpr PhiloxWords philox(PhiloxCounter c, PhiloxKey k) {
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    const std::uint64_t p0 = static_cast<std::uint64_t>(kPhiloxM0) * c.c0;
-    const std::uint64_t p1 = static_cast<std::uint64_t>(kPhiloxM1) * c.c2;
-    c = {static_cast<std::uint32_t>(p1 >> 32) ^ c.c1 ^ k.k0, static_cast<std::uint32_t>(p1),
-         static_cast<std::uint32_t>(p0 >> 32) ^ c.c3 ^ k.k1, static_cast<std::uint32_t>(p0)};
+    const WideProduct p0 = wide_product(kPhiloxM0, c.c0), p1 = wide_product(kPhiloxM1, c.c2);
+    c = {p1.high ^ c.c1 ^ k.k0, p1.low, p0.high ^ c.c3 ^ k.k1, p0.low};
     k.k0 += kPhiloxW0;
     k.k1 += kPhiloxW1;
   }

@@ -2,8 +2,6 @@
 // changes a chain's bits.
 #pragma once
 
-#include <cstddef>
-
 #include "kernels/network.hpp"
 
 namespace ebm {

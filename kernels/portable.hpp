@@ -10,8 +10,10 @@ using int32_t = int;
 using uint32_t = unsigned int;
 using int64_t = long long;
 using uint64_t = unsigned long long;
+using size_t = decltype(sizeof(0));
 }  // namespace std
 #else
+#include <cstddef>
 #include <cstdint>
 #endif
 

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Prints the tables of docs/performance.md from what the compiler and a simulated device say.
 
-  scripts/kernel_table.py registers             nvcc for each architecture and shape: registers, spills, warps per SM
-                                                (60 compilations, several minutes)
-  scripts/kernel_table.py steps GPU_CHAINS RUN  instructions per chain-step, with RUN (the simulator's launcher) profiling
+  scripts/kernel_table.py registers             nvcc for each architecture and shape: registers, spills, warps, machine
+                                                instructions per chain-step
+  scripts/kernel_table.py variants              the same for every kind of kernel at sm_90
+  scripts/kernel_table.py steps GPU_CHAINS RUN  memory traffic per chain-step, with RUN (the simulator's launcher) profiling
                                                 the benchmark program GPU_CHAINS
+  scripts/kernel_table.py check                 exits 1 unless the headline kernel keeps its budget
 
-Nothing here is measured on a GPU. Counts per chain-step are the difference of two runs that differ in steps only, so that
-the start and the end of a launch drop out; they are of PTX, which ptxas turns into somewhat different machine code.
+Nothing here is measured on a GPU. Machine instructions are those of the step loop, which does nothing but steps, counted in
+the cubin. Traffic per chain-step is the difference of two runs that differ in steps only, so that the start and the end of
+a launch drop out.
 """
 import json
 import pathlib
@@ -16,41 +19,97 @@ import subprocess
 import sys
 import tempfile
 
+import sass
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROWS = 16  # chains per warp
 ARCHITECTURES = [80, 89, 90, 100, 120]
 SHARED = {80: 163, 89: 99, 90: 227, 100: 227, 120: 99}  # KiB per block, opt-in
-SHAPES = [(16, 128, 2), (64, 128, 2), (64, 128, 3)]
-KINDS = {"langevin fp16": (1, 1, "false"), "mala fp16": (3, 1, "true"), "langevin fp16x3": (3, 3, "false"),
-         "mala fp16x3": (3, 3, "true")}
+SHAPES = [(2, [128, 128]), (64, [128, 128]), (64, [128, 128, 128]), (64, [256, 256])]
+# split, mala, limited of MmaVariant
+VARIANTS = {"langevin fp16": (0, 0, 0), "langevin fp16, clipped or clamped": (0, 0, 1), "mala fp16": (0, 1, 0),
+            "langevin fp16x3": (1, 0, 0), "mala fp16x3": (1, 1, 0)}
+SOURCE = """#include <cstdio>
+#include "kernels/mma_chains.cuh"
+struct Instance {{
+  static constexpr ebm::MmaShape kShape{{{dim}, {exact}, {layers}, {{{widths}}}, ebm::ActivationKind::silu}};
+  static constexpr ebm::MmaVariant kVariant{{{split}, {mala}, {limited}}};
+}};
+template __global__ void ebm::mma_chains_kernel<Instance>(const __grid_constant__ ebm::MmaArguments);
+int main() {{
+  constexpr auto s = Instance::kShape;
+  constexpr auto v = Instance::kVariant;
+  std::printf("%d %d %d\\n", ebm::mma_shared_bytes(s, v, 0), ebm::mma_shared_bytes(s, v, 1) - ebm::mma_shared_bytes(s, v, 0),
+              ebm::MmaState::of(s, v).most_warps);
+}}
+"""
+
+
+def source_of(shape, variant):
+    dim, widths = shape
+    return SOURCE.format(dim=(dim + 15) // 16 * 16, exact=int(dim % 16 == 0), layers=len(widths),
+                         widths=", ".join(map(str, widths)), split=variant[0], mala=variant[1], limited=variant[2])
+
+
+def nvcc(folder, *options):
+    return subprocess.run(["nvcc", "-std=c++20", "-O3", f"-I{ROOT}", *options, str(folder / "instance.cu")], check=True,
+                          capture_output=True, text=True).stderr
+
+
+def layout(shape, variant):
+    """Bytes of shared memory per block and per warp, and warps that have registers enough: the library's own formulas."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        (folder / "instance.cu").write_text(source_of(shape, variant).replace("template __global__", "// "))
+        nvcc(folder, "-arch=sm_90", "-o", str(folder / "layout"))
+        return [int(n) for n in subprocess.run([str(folder / "layout")], check=True, capture_output=True,
+                                               text=True).stdout.split()]
+
+
+def compiled(shape, variant, arch):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        (folder / "instance.cu").write_text(source_of(shape, variant))
+        log = nvcc(folder, f"-arch=sm_{arch}", "-cubin", "-Xptxas", "-v", "-o", str(folder / "instance.cubin"))
+        loop = sass.step_loop((folder / "instance.cubin").read_bytes())
+    spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", log)
+    return {"registers": int(re.search(r"Used (\d+) registers", log).group(1)),
+            "spills": int(spills.group(1)) + int(spills.group(2)), "loop": sum(loop.values()) / ROWS,
+            "groups": {name: n / ROWS for name, n in sass.grouped(loop).items()}}
+
+
+def name_of(shape):
+    return f"{shape[0]}; {', '.join(map(str, shape[1]))}"
+
+
+def print_rows(rows):
+    """rows: (first cells, shape, variant, arch)."""
+    groups = [*sass.GROUPS, "other"]
+    print("| spills, B | shared, KB | warps | instructions | " + " | ".join(groups) + " |")
+    layouts = {}
+    for first, shape, variant, arch in rows:
+        key = (str(shape), variant)
+        if key not in layouts:
+            layouts[key] = layout(shape, variant)
+        fixed, per_warp, most = layouts[key]
+        room = SHARED[arch] * 1024 - fixed
+        warps = max(0, min(most, room // per_warp if per_warp else most if room >= 0 else 0))
+        found = compiled(shape, variant, arch)
+        shared = (fixed + max(warps, 1) * per_warp) / 1000
+        print(f"| {first} | {found['registers']} | {found['spills']} | {shared:.1f} | {warps or 'does not fit'} | "
+              f"{found['loop']:.0f} | " + " | ".join(f"{found['groups'][g]:.1f}" for g in groups) + " |", flush=True)
 
 
 def registers():
-    print("| instance | sm | registers | spill stores, B | shared, KB for one warp | warps per SM |")
-    print("|---|---|---|---|---|---|")
-    for dim, width, layers in SHAPES:
-        for kind, (forward, backward, mala) in KINDS.items():
-            for arch in ARCHITECTURES:
-                config = f"ebm::MmaConfig<{dim}, {width}, {layers}, {forward}, {backward}, {mala}>"
-                text = ('#include "kernels/mma_chains.cuh"\n'
-                        f"template __global__ void ebm::mma_chains_kernel<{config}>(ebm::MmaArguments);\n")
-                with tempfile.TemporaryDirectory() as folder:
-                    source = pathlib.Path(folder) / "instance.cu"
-                    source.write_text(text)
-                    log = subprocess.run(
-                        ["nvcc", "-std=c++20", "-O3", f"-I{ROOT}", f"-arch=sm_{arch}", "-cubin", "-Xptxas", "-v", "-o",
-                         str(pathlib.Path(folder) / "instance.cubin"), str(source)],
-                        check=True, capture_output=True, text=True).stderr
-                used = int(re.search(r"Used (\d+) registers", log).group(1))
-                spill = int(re.search(r"(\d+) bytes spill stores", log).group(1))
-                hidden = 2 * width * (dim + 8) + 2 * (layers - 1) * width * (width + 8)
-                fixed = hidden * (1 if kind == "langevin fp16" else 2) + (layers + 1) * width * 4 + 16
-                warp = 128 * ((layers - 1) * width // 2 * (backward == 3) + dim * (mala == "true"))
-                most = 12 if kind == "langevin fp16" else 8
-                fits = most if warp == 0 else min(most, (SHARED[arch] * 1024 - fixed) // warp)
-                if fixed + warp > SHARED[arch] * 1024:
-                    fits = 0
-                print(f"| {dim}; {'x'.join([str(width)] * layers)} {kind} | {arch} | {used} | {spill} | "
-                      f"{(fixed + warp) / 1000:.1f} | {fits or 'does not fit: fp32 kernel'} |", flush=True)
+    print("| dimensions; widths | sm | registers ", end="")
+    print_rows([(f"{name_of(shape)} | {arch}", shape, VARIANTS["langevin fp16"], arch)
+                for shape in SHAPES for arch in ARCHITECTURES])
+
+
+def variants():
+    print("| dimensions; widths | chains | registers ", end="")
+    print_rows([(f"{name_of(shape)} | {kind}", shape, variant, 90)
+                for shape in SHAPES[:3] for kind, variant in VARIANTS.items()])
 
 
 def profile(program, runner, arguments):
@@ -59,34 +118,44 @@ def profile(program, runner, arguments):
         subprocess.run([runner, "run", "--profile", str(file), program, *arguments], check=True, capture_output=True)
         kernels = json.loads(file.read_text())
     kernels = kernels["kernels"] if isinstance(kernels, dict) else kernels
-    return next(k for k in kernels if "chains_kernel" in k["kernel"])
+    return next(k for k in kernels if "chains" in k["kernel"] and "fill" not in k["kernel"])
 
 
 def steps(program, runner):
-    names = ["warp_instructions", "mma_instructions", "mufu_warp", "fp32_warp", "half_warp", "int_warp", "convert_warp",
-             "shared_load_warp", "shared_store_warp", "control_warp"]
-    print("| shape, kind | " + " | ".join(n.removesuffix("_warp") for n in names)
-          + " | shared wavefronts / ideal | global bytes | local bytes |")
-    print("|---|" + "---|" * (len(names) + 3))
-    for dim, width, layers in SHAPES:
-        for kind in ("langevin fp32", *KINDS):
+    kinds = ["langevin fp32", "mala fp32", "langevin fp16", "mala fp16", "langevin fp16x3", "mala fp16x3"]
+    print("| dimensions; widths | chains | shared wavefronts | over the ideal | global bytes | local bytes |")
+    print("|---|---|---|---|---|---|")
+    for shape in SHAPES[:3]:
+        for kind in kinds:
             sampler, precision = kind.split()
-            counts = []
-            for n in (2, 4):
-                counts.append(profile(program, runner, [
-                    "--dim", str(dim), "--hidden", ",".join([str(width)] * layers), "--sampler", sampler, "--precision",
-                    precision, "--chains", "32", "--steps", str(n), "--repeats", "1"]))
-            chain_steps = 32 * 2
-            values = [(counts[1][n] - counts[0][n]) / chain_steps for n in names]
-            waves = counts[1]["shared_wavefronts"] / max(1, counts[1]["shared_ideal_wavefronts"])
-            moved = [counts[1][n] - counts[0][n] for n in ("global_load_bytes", "global_store_bytes", "local_bytes")]
-            print(f"| {dim}; {'x'.join([str(width)] * layers)} {kind} | " + " | ".join(f"{v:.1f}" for v in values)
-                  + f" | {waves:.2f} | {(moved[0] + moved[1]) / chain_steps:.1f} | {moved[2] / chain_steps:.1f} |",
+            counts = [profile(program, runner, ["--dim", str(shape[0]), "--hidden", ",".join(map(str, shape[1])), "--sampler",
+                                                sampler, "--precision", precision, "--chains", "32", "--steps", str(n),
+                                                "--repeats", "1"]) for n in (2, 4)]
+            per_step = {n: (counts[1][n] - counts[0][n]) / (32 * 2)
+                        for n in ("shared_wavefronts", "shared_ideal_wavefronts", "global_load_bytes", "global_store_bytes",
+                                  "local_bytes")}
+            print(f"| {name_of(shape)} | {kind} | {per_step['shared_wavefronts']:.1f} | "
+                  f"{per_step['shared_wavefronts'] / per_step['shared_ideal_wavefronts']:.2f} | "
+                  f"{per_step['global_load_bytes'] + per_step['global_store_bytes']:.1f} | {per_step['local_bytes']:.1f} |",
                   flush=True)
 
 
-if sys.argv[1:] == ["registers"]:
-    registers()
+def check():
+    """The budget of (64; 128, 128), fp16, SiLU, sm_90."""
+    found = compiled(SHAPES[1], VARIANTS["langevin fp16"], 90)
+    local, in_all = found["groups"]["local"], found["loop"]
+    limits = [("registers", found["registers"], 168), ("instructions per chain-step", in_all, 150),
+              ("local memory, share of instructions", local / in_all, 0.02),
+              ("global memory instructions per chain-step", found["groups"]["global"], 0),
+              ("products per chain-step beyond 384 / 16", found["groups"]["MMA"] - 24, 0)]
+    for name, value, limit in limits:
+        print(f"{name}: {value:.4g}, at most {limit}{'' if value <= limit else '  EXCEEDED'}")
+    sys.exit(any(value > limit for _, value, limit in limits))
+
+
+COMMANDS = {"registers": registers, "variants": variants, "check": check}
+if len(sys.argv) == 2 and sys.argv[1] in COMMANDS:
+    COMMANDS[sys.argv[1]]()
 elif len(sys.argv) == 4 and sys.argv[1] == "steps":
     steps(sys.argv[2], sys.argv[3])
 else:

@@ -23,7 +23,9 @@ std::int64_t rows_per_pass(const NetworkView& net, std::int64_t rows) {
   const std::int64_t chunks = (rows + kChunkRows - 1) / kChunkRows;
   const std::int64_t by_values = kFloats / storage_layout(net).rows / kChunkRows;
   const std::int64_t by_partial = kFloats / static_cast<std::int64_t>(net.parameters);
-  return kChunkRows * std::clamp<std::int64_t>(std::min(by_values, by_partial), 1, std::max<std::int64_t>(chunks, 1));
+  constexpr std::int64_t kByGrid = 65535;  // chunks are the grid's y
+  return kChunkRows *
+         std::clamp<std::int64_t>(std::min({by_values, by_partial, kByGrid}), 1, std::max<std::int64_t>(chunks, 1));
 }
 
 }  // namespace

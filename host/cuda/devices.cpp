@@ -3,6 +3,8 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
+#include "kernels/image.hpp"
+
 namespace ebm {
 
 int cuda_device_count() noexcept {
@@ -12,6 +14,17 @@ int cuda_device_count() noexcept {
     return 0;
   }
   return count;
+}
+
+bool cuda_device_works(int ordinal) noexcept {
+  int previous = 0;
+  if (cudaGetDevice(&previous) == cudaSuccess && cudaSetDevice(ordinal) == cudaSuccess) {
+    const bool works = check_kernels_for_device() == cudaSuccess;
+    cudaSetDevice(previous);
+    if (works) return true;
+  }
+  cudaGetLastError();  // the answer is no, which a later call must not find
+  return false;
 }
 
 std::string cuda_device_detail(int ordinal) {

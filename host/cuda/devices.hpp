@@ -1,4 +1,4 @@
-// What CUDA devices there are. Plain C++, so that host/device.cpp needs no CUDA header. Neither function throws for a
+// What CUDA devices there are. Plain C++, so that host/device.cpp needs no CUDA header. None of these throws for a
 // machine without a driver or a device: such a machine has no devices.
 #pragma once
 
@@ -7,6 +7,8 @@
 namespace ebm {
 
 int cuda_device_count() noexcept;
+// Whether the device can run this build's kernels: an old one may not.
+bool cuda_device_works(int ordinal) noexcept;
 // "NVIDIA H100 80GB HBM3, compute capability 9.0, 132 SMs, 79.1 GiB"
 std::string cuda_device_detail(int ordinal);
 

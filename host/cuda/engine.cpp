@@ -19,7 +19,7 @@ namespace {
 
 class CudaChainSet final : public ChainSet {
  public:
-  CudaChainSet(std::shared_ptr<const Network> network, std::shared_ptr<const MmaNetwork> mma, std::uint64_t seed,
+  CudaChainSet(std::shared_ptr<const Network> network, std::shared_ptr<MmaNetwork> mma, std::uint64_t seed,
                std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
                const std::optional<GaussianBase>& base)
       : network_(std::move(network)),
@@ -63,7 +63,7 @@ class CudaChainSet final : public ChainSet {
     view.beta = beta;
     if (base_ && view.mala) base_->apply(&view);
     counts_.fill_zero();
-    if (mma_ != nullptr) {
+    if (mma_ != nullptr && mma_->serves(view.mala)) {
       mma_->launch(chains(), view, n_steps, counts_.data(), context_->stream());
     } else {
       context_->check(
@@ -117,7 +117,7 @@ class CudaChainSet final : public ChainSet {
   }
 
   std::shared_ptr<const Network> network_;
-  std::shared_ptr<const MmaNetwork> mma_;  // null: fp32
+  std::shared_ptr<MmaNetwork> mma_;  // null: fp32
   std::shared_ptr<const Context> context_;
   std::optional<Context::Scope> scope_;  // during construction only
   std::uint64_t seed_;
@@ -133,7 +133,8 @@ class CudaChainSet final : public ChainSet {
 class CudaEnergyFunction final : public EnergyFunction {
  public:
   CudaEnergyFunction(std::shared_ptr<const Context> context, const Mlp& model, Precision precision)
-      : context_(std::move(context)), precision_(precision) {
+      : context_(std::move(context)), precision_(precision), shape_(model.shape()) {
+    if (precision != Precision::fp32) check_half_range(model, precision);
     const Context::Scope scope(*context_);
     const DeviceArray<float> parameters(context_, model.parameters());
     network_ = std::make_shared<Network>(context_, model.shape(), parameters.data());
@@ -147,7 +148,7 @@ class CudaEnergyFunction final : public EnergyFunction {
     constexpr std::int64_t kMany = 1 << 30;
     const std::string fp32 = describe(choose_policy(network_->view(), layout, network_->limits(), kMany));
     if (precision_ == Precision::fp32) return fp32;
-    return fmt::format("{} (no {} kernel holds this network)", fp32, name_of(precision_));
+    return fmt::format("{} ({})", fp32, why_no_mma(shape_, precision_));
   }
 
   void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
@@ -221,8 +222,9 @@ class CudaEnergyFunction final : public EnergyFunction {
 
   std::shared_ptr<const Context> context_;
   Precision precision_;
+  MlpShape shape_;
   std::shared_ptr<const Network> network_;
-  std::shared_ptr<const MmaNetwork> mma_;  // null: chains run in fp32
+  std::shared_ptr<MmaNetwork> mma_;  // null: chains run in fp32
 };
 
 class CudaEngine final : public Engine {

@@ -1,10 +1,33 @@
 #include "host/cuda/mma.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "ebmcuda/error.hpp"
+#include "host/cuda/runtime_compiler.hpp"
 
 namespace ebm {
+namespace {
+
+constexpr int kMostDim = 256, kMostWidth = 256;
+
+int rounded_up(int n, int step) { return (n + step - 1) / step * step; }
+
+// Whether a network runs in a compiled shape, padded with zeros.
+bool holds(const MmaShape& compiled, const MmaShape& own, int dim) {
+  if (compiled.layers != own.layers || compiled.activation != own.activation) return false;
+  if (compiled.exact ? compiled.dim != dim : compiled.dim < dim) return false;
+  return std::ranges::equal(own.width, compiled.width, [](int need, int has) { return need <= has; });
+}
+
+std::span<const int> widths_of(const MmaShape& shape) {
+  return std::span(shape.width).first(static_cast<std::size_t>(shape.layers));
+}
+
+}  // namespace
 
 std::string_view name_of(Precision precision) {
   switch (precision) {
@@ -18,70 +41,142 @@ std::string_view name_of(Precision precision) {
   return "?";
 }
 
-std::optional<MmaShape> choose_mma_shape(const MlpShape& shape) {
-  if (shape.head != Head::scalar || static_cast<ActivationKind>(shape.activation) != kMmaActivation) return {};
-  const int widest = *std::ranges::max_element(shape.hidden);
-  for (const MmaShape& candidate : kMmaShapes) {
-    if (static_cast<std::size_t>(candidate.hidden_layers) == shape.hidden.size() && shape.dim <= candidate.dim &&
-        widest <= candidate.width) {
-      return candidate;
-    }
+std::optional<MmaShape> own_mma_shape(const MlpShape& shape) {
+  if (shape.head != Head::scalar || shape.dim > kMostDim || *std::ranges::max_element(shape.hidden) > kMostWidth) {
+    return {};
+  }
+  MmaShape own{};
+  own.dim = rounded_up(shape.dim, 16);
+  own.exact = own.dim == shape.dim;
+  own.layers = static_cast<int>(shape.hidden.size());
+  std::ranges::transform(shape.hidden, own.width, [](int width) { return rounded_up(width, 32); });
+  own.activation = static_cast<ActivationKind>(shape.activation);
+  return own;
+}
+
+std::optional<MmaShape> choose_mma_shape(const MlpShape& shape, bool runtime_compiler) {
+  const auto own = own_mma_shape(shape);
+  if (!own) return {};
+  for (const MmaShape& compiled : kCompiledMmaShapes) {
+    const bool snug = compiled.dim == own->dim && std::ranges::equal(compiled.width, own->width);
+    if (holds(compiled, *own, shape.dim) && (snug || !runtime_compiler)) return compiled;
+  }
+  return runtime_compiler ? own : std::nullopt;
+}
+
+std::optional<MmaPlan> choose_mma_plan(const MmaShape& shape, const MmaVariant& variant, const DeviceLimits& limits,
+                                       std::int64_t n) {
+  const std::int64_t tiles = (n + kMmaRows - 1) / kMmaRows;
+  const auto wanted = std::clamp<std::int64_t>((tiles + limits.multiprocessors - 1) / limits.multiprocessors, 1,
+                                               MmaState::of(shape, variant).most_warps);
+  for (auto warps = static_cast<int>(wanted); warps >= 1; --warps) {
+    const auto bytes = static_cast<std::size_t>(mma_shared_bytes(shape, variant, warps));
+    if (bytes > limits.shared_per_block) continue;
+    const std::int64_t blocks = std::clamp<std::int64_t>((tiles + warps - 1) / warps, 1, limits.multiprocessors);
+    return MmaPlan{warps, static_cast<int>(blocks), bytes};
   }
   return {};
 }
 
-std::optional<MmaPlan> choose_mma_plan(const MmaImage& image, bool split, bool mala, const DeviceLimits& limits,
-                                       std::int64_t n) {
-  constexpr std::int64_t kRows = 16;
-  const std::int64_t tiles = (n + kRows - 1) / kRows;
-  const auto wanted = std::clamp<std::int64_t>((tiles + limits.multiprocessors - 1) / limits.multiprocessors, 1,
-                                               mma_most_warps(split, mala));
-  for (auto warps = static_cast<int>(wanted); warps >= 1; --warps) {
-    const std::size_t bytes = mma_shared_bytes(image, split, mala, warps);
-    if (bytes > limits.shared_per_block) continue;
-    const std::int64_t blocks = std::clamp<std::int64_t>((tiles + warps - 1) / warps, 1, limits.multiprocessors);
-    return MmaPlan{split, warps, static_cast<int>(blocks), bytes};
+std::string mma_kernel_source(const MmaShape& shape, const MmaVariant& variant) {
+  return fmt::format(
+      "#include \"kernels/mma_chains.cuh\"\n"
+      "struct Instance {{\n"
+      "  static constexpr ebm::MmaShape kShape{{{}, {}, {}, {{{}}}, static_cast<ebm::ActivationKind>({})}};\n"
+      "  static constexpr ebm::MmaVariant kVariant{{{}, {}, {}}};\n"
+      "}};\n"
+      "extern \"C\" __global__ void __launch_bounds__(ebm::kMmaThreads<Instance>, 1)\n"
+      "    mma_chains(const __grid_constant__ ebm::MmaArguments a) {{\n"
+      "  ebm::run_mma_chains<Instance>(a);\n"
+      "}}\n",
+      shape.dim, shape.exact, shape.layers, fmt::join(widths_of(shape), ", "), static_cast<int>(shape.activation),
+      variant.split, variant.mala, variant.limited);
+}
+
+std::string why_no_mma(const MlpShape& shape, Precision precision) {
+  if (own_mma_shape(shape) && !runtime_compiler_available()) {
+    return fmt::format("the {} kernel of this shape is compiled at run time, and there is no compiler, libnvrtc",
+                       name_of(precision));
   }
-  return {};
+  return fmt::format("no {} kernel holds this network on this device", name_of(precision));
+}
+
+void check_half_range(const Mlp& model, Precision precision) {
+  const MlpShape& shape = model.shape();
+  const float limit = 65504.0f / mma_scale(static_cast<ActivationKind>(shape.activation));
+  std::span<const float> rest = model.parameters();
+  for (int l = 0; l + 1 < shape.layers(); ++l) {
+    const auto out = static_cast<std::size_t>(shape.out(l)), weights = out * static_cast<std::size_t>(shape.in(l));
+    for (const float w : rest.first(weights)) {
+      if (std::abs(w) <= limit || !std::isfinite(w)) continue;
+      throw ConfigError("precision", std::string(name_of(precision)),
+                        fmt::format("net.{}.weight holds {:g}, and chains in half precision take weights up to {:g}; "
+                                    "use fp32",
+                                    l, w, limit));
+    }
+    rest = rest.subspan(weights + out);
+  }
 }
 
 std::shared_ptr<MmaNetwork> MmaNetwork::make(const Network& network, const MlpShape& shape, Precision precision,
                                              const float* parameters) {
   if (precision == Precision::fp32) return nullptr;
-  const auto instance = choose_mma_shape(shape);
-  const bool split = precision == Precision::fp16x3;
-  // Metropolis-adjusted chains need the most shared memory; what serves one transition serves both.
-  if (!instance || !choose_mma_plan(mma_image(*instance), split, true, network.limits(), 1)) return nullptr;
-  std::shared_ptr<MmaNetwork> mma(new MmaNetwork(network, *instance, split));
+  const auto chosen = choose_mma_shape(shape, runtime_compiler_available());
+  if (!chosen) return nullptr;
+  std::shared_ptr<MmaNetwork> mma(new MmaNetwork(network, *chosen, precision == Precision::fp16x3));
+  if (!mma->serves(false) && !mma->serves(true)) return nullptr;
+  mma->bytes_ = DeviceArray<unsigned char>(mma->context_, MmaImage::bytes(*chosen));
   mma->fill(parameters, nullptr, network.context()->stream());
   return mma;
 }
 
 MmaNetwork::MmaNetwork(const Network& network, const MmaShape& shape, bool split)
-    : context_(network.context()),
-      net_(network.view()),
-      limits_(network.limits()),
-      split_(split),
-      image_(mma_image(shape)),
-      bytes_(context_, image_.bytes) {
-  image_.data = bytes_.data();
+    : context_(network.context()), net_(network.view()), limits_(network.limits()), shape_(shape), split_(split) {}
+
+bool MmaNetwork::serves(bool mala) const {
+  return choose_mma_plan(shape_, {split_, mala, false}, limits_, 1).has_value();
+}
+
+MmaVariant MmaNetwork::variant_of(const StepView& step) const {
+  const bool limited = !step.mala && (std::isfinite(step.grad_clip) || step.clamp_lo != nullptr);
+  return {split_, step.mala, limited};
 }
 
 void MmaNetwork::fill(const float* parameters, const int* stopped, cudaStream_t stream) {
-  context_->check(launch_fill_mma_image(net_, image_, parameters, stopped, stream),
+  context_->check(launch_fill_mma_image(net_, shape_, {bytes_.data()}, parameters, stopped, stream),
                   "laying out the half-precision weights");
 }
 
+const void* MmaNetwork::prepare(const StepView& step) {
+  const MmaVariant variant = variant_of(step);
+  const std::scoped_lock lock(mutex_);
+  const void*& kernel = kernels_[variant.mala ? 2 : variant.limited ? 1 : 0];
+  if (kernel == nullptr) kernel = compiled_mma_kernel(shape_, variant);
+  if (kernel == nullptr) {
+    const RuntimeKernel compiled = runtime_kernel(*context_, mma_kernel_source(shape_, variant), "mma_chains");
+    kernel = compiled.function;
+    if (!compiled.cached) seconds_ += compiled.seconds;
+  }
+  return kernel;
+}
+
 void MmaNetwork::launch(const ChainsView& chains, const StepView& step, std::int64_t n_steps, ChainCounts* counts,
-                        cudaStream_t stream) const {
-  const auto plan = choose_mma_plan(image_, split_, step.mala, limits_, chains.n);
-  context_->check(launch_mma_chains(plan.value(), image_, net_, chains, step, n_steps, counts, stream),
-                  "launching the tensor-core chains");
+                        cudaStream_t stream) {
+  const void* const kernel = prepare(step);
+  const auto plan = choose_mma_plan(shape_, variant_of(step), limits_, chains.n);
+  const MmaArguments arguments{net_, {bytes_.data()}, chains, step, n_steps, counts};
+  context_->check(launch_mma_chains(kernel, plan.value(), arguments, stream), "launching the tensor-core chains");
 }
 
 std::string MmaNetwork::describe() const {
-  return fmt::format("tensor-core {} kernel for up to {} dimensions and {} layers of {} units",
-                     split_ ? "fp16x3" : "fp16", image_.shape.dim, image_.shape.hidden_layers, image_.shape.width);
+  const std::scoped_lock lock(mutex_);
+  std::string text = fmt::format("tensor-core {} kernel {}-{}", split_ ? "fp16x3" : "fp16", shape_.dim,
+                                 fmt::join(widths_of(shape_), "-"));
+  const bool ahead = compiled_mma_kernel(shape_, {split_, false, false}) != nullptr;
+  if (!ahead) text += seconds_ > 0.0 ? fmt::format(", compiled in {:.1f} s", seconds_) : ", compiled at run time";
+  if (!serves(true)) text += "; Metropolis-adjusted chains in fp32, which is all that fits";
+  if (!serves(false)) text += "; Langevin chains in fp32, which is all that fits";
+  return text;
 }
 
 }  // namespace ebm

@@ -1,7 +1,8 @@
-// The tensor-core chains of one network: kernels/mma_chains.hpp with its image and plans.
+// The tensor-core chains of one network: kernels/mma_chains.hpp with its kernels, image and plans.
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -11,37 +12,57 @@
 
 namespace ebm {
 
-// The instance that holds the network, or none.
-std::optional<MmaShape> choose_mma_shape(const MlpShape& shape);
+// The network's own shape, padded as the kernels need it. None for what they cannot hold: a logits head, more than 256
+// dimensions or units.
+std::optional<MmaShape> own_mma_shape(const MlpShape& shape);
+// The shape to run a network in: a compiled one when it is the network's own or when nothing can be compiled at run
+// time, else the network's own.
+std::optional<MmaShape> choose_mma_shape(const MlpShape& shape, bool runtime_compiler);
 // Warps per block and blocks for n chains: as many warps as shared memory allows, fewer to spread few chains over the
 // device. None when not even one warp fits.
-std::optional<MmaPlan> choose_mma_plan(const MmaImage& image, bool split, bool mala, const DeviceLimits& limits,
+std::optional<MmaPlan> choose_mma_plan(const MmaShape& shape, const MmaVariant& variant, const DeviceLimits& limits,
                                        std::int64_t n);
+// Source of the run-time compiled kernel "mma_chains".
+std::string mma_kernel_source(const MmaShape& shape, const MmaVariant& variant);
 
 class MmaNetwork {
  public:
-  // Null for fp32, and where no instance holds the network or fits the device. `parameters` are on the device.
+  // Null for fp32, and where no kernel holds the network or fits the device. `parameters` are on the device.
   static std::shared_ptr<MmaNetwork> make(const Network& network, const MlpShape& shape, Precision precision,
                                           const float* parameters);
 
+  // Whether chains of this transition run here; those that do not fit the device's shared memory run in fp32.
+  bool serves(bool mala) const;
   // Queues the image's renewal.
   void fill(const float* parameters, const int* stopped, cudaStream_t stream);
+  // The kernel that launch() takes. Compiled when it is first asked for, which may take seconds and cannot be done
+  // during a capture.
+  const void* prepare(const StepView& step);
   void launch(const ChainsView& chains, const StepView& step, std::int64_t n_steps, ChainCounts* counts,
-              cudaStream_t stream) const;
-  // "tensor-core fp16 kernel for up to 64 dimensions and 2 layers of 128 units"
+              cudaStream_t stream);
+  // "tensor-core fp16 kernel 64-128-128, compiled in 3.1 s"
   std::string describe() const;
 
  private:
   MmaNetwork(const Network& network, const MmaShape& shape, bool split);
+  MmaVariant variant_of(const StepView& step) const;
 
   std::shared_ptr<const Context> context_;
   NetworkView net_;
   DeviceLimits limits_;
+  MmaShape shape_;
   bool split_;
-  MmaImage image_;
   DeviceArray<unsigned char> bytes_;
+  mutable std::mutex mutex_;     // of what follows: chain sets of one network may run on several threads
+  const void* kernels_[3] = {};  // Langevin, limited Langevin, Metropolis-adjusted
+  double seconds_ = 0.0;         // spent on compiling
 };
 
+// Throws ConfigError when a hidden weight is beyond half's range, whose largest number is 65504.
+void check_half_range(const Mlp& model, Precision precision);
+
 std::string_view name_of(Precision precision);
+// Why MmaNetwork::make() gave none: "no fp16 kernel holds this network".
+std::string why_no_mma(const MlpShape& shape, Precision precision);
 
 }  // namespace ebm

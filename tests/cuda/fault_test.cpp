@@ -3,6 +3,7 @@
 // one; after a sticky one it refuses at once, with the first error and without another call.
 #include <gtest/gtest.h>
 
+#include "ebmcuda/device.hpp"
 #include "ebmcuda/error.hpp"
 #include "faulty_runtime.hpp"
 #include "host/cuda/devices.hpp"
@@ -166,6 +167,21 @@ TEST(MemoryTest, OutOfMemoryNamesTheBytes) {
     EXPECT_EQ(error.bytes(), 8000u);
   }
   faulty::reset();
+}
+
+// A device that this build has no code for is passed over, not found out by the first launch.
+TEST(AutomaticDeviceTest, PassesOverDevicesThatCannotRunTheKernels) {
+  if (ebm::cuda_device_count() != 1) GTEST_SKIP() << "needs exactly one CUDA device";
+  faulty::reset();
+  EXPECT_EQ(ebm::Device::automatic().kind(), ebm::Device::Kind::cuda);
+  const long calls = faulty::state().calls;
+  ASSERT_GT(calls, 1);
+  for (long k = 1; k <= calls; ++k) {
+    faulty::reset(k, cudaErrorNoKernelImageForDevice);
+    EXPECT_EQ(ebm::Device::automatic().kind(), ebm::Device::Kind::cpu) << "call " << k;
+    faulty::reset();
+    EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "the failure was left behind, call " << k;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Operations, FaultTest,

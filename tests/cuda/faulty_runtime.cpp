@@ -16,6 +16,11 @@ bool strike() {
   return true;
 }
 
+cudaStream_t seen(cudaStream_t s) {
+  state().streams.insert(s);
+  return s;
+}
+
 template <class Function>
 Function real(Function, const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
@@ -65,20 +70,21 @@ void reset(long fail_at, cudaError_t code, bool sticky) {
     return code;                                         \
   }
 
-EBM_FAULTY(cudaMallocAsync, (void** p, size_t n, cudaStream_t s), (p, n, s), 1)
+EBM_FAULTY(cudaMallocAsync, (void** p, size_t n, cudaStream_t s), (p, n, faulty::seen(s)), 1)
 EBM_FAULTY(cudaMallocHost, (void** p, size_t n), (p, n), 1)
 EBM_FAULTY(cudaMemcpyAsync, (void* to, const void* from, size_t n, cudaMemcpyKind kind, cudaStream_t s),
-           (to, from, n, kind, s), 0)
-EBM_FAULTY(cudaMemsetAsync, (void* p, int v, size_t n, cudaStream_t s), (p, v, n, s), 0)
+           (to, from, n, kind, faulty::seen(s)), 0)
+EBM_FAULTY(cudaMemsetAsync, (void* p, int v, size_t n, cudaStream_t s), (p, v, n, faulty::seen(s)), 0)
 EBM_FAULTY(cudaStreamCreateWithFlags, (cudaStream_t * s, unsigned flags), (s, flags), 1)
-EBM_FAULTY(cudaStreamSynchronize, (cudaStream_t s), (s), 0)
+EBM_FAULTY(cudaStreamSynchronize, (cudaStream_t s), (faulty::seen(s)), 0)
 EBM_FAULTY(cudaGraphInstantiate, (cudaGraphExec_t * e, cudaGraph_t g, unsigned long long flags), (e, g, flags), 1)
-EBM_FAULTY(cudaGraphLaunch, (cudaGraphExec_t e, cudaStream_t s), (e, s), 0)
+EBM_FAULTY(cudaGraphLaunch, (cudaGraphExec_t e, cudaStream_t s), (e, faulty::seen(s)), 0)
 EBM_FAULTY(cudaEventCreateWithFlags, (cudaEvent_t * e, unsigned flags), (e, flags), 1)
-EBM_FAULTY(cudaEventRecord, (cudaEvent_t e, cudaStream_t s), (e, s), 0)
+EBM_FAULTY(cudaEventRecord, (cudaEvent_t e, cudaStream_t s), (e, faulty::seen(s)), 0)
 EBM_FAULTY(cudaEventSynchronize, (cudaEvent_t e), (e), 0)
 EBM_FAULTY(cudaGetDeviceProperties, (cudaDeviceProp * p, int ordinal), (p, ordinal), 0)
 EBM_FAULTY(cudaFuncSetAttribute, (const void* f, cudaFuncAttribute a, int v), (f, a, v), 0)
+EBM_FAULTY(cudaFuncGetAttributes, (cudaFuncAttributes * a, const void* f), (a, f), 0)
 EBM_FAULTY(cudaGetDevice, (int* ordinal), (ordinal), 0)
 
 EBM_COUNTED(cudaFreeAsync, (void* p, cudaStream_t s), (p, s))

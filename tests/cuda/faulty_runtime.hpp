@@ -4,6 +4,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <set>
+
 namespace faulty {
 
 struct State {
@@ -12,8 +14,9 @@ struct State {
   cudaError_t code = cudaSuccess;
   bool sticky = false;  // every later call fails alike
   bool failed = false;
-  long calls_after = 0;  // calls that were made after the failure
-  long live = 0;         // allocations, streams, events and graphs that exist
+  long calls_after = 0;            // calls that were made after the failure
+  long live = 0;                   // allocations, streams, events and graphs that exist
+  std::set<cudaStream_t> streams;  // that copies, graphs and waits went to
 };
 State& state();
 void reset(long fail_at = 0, cudaError_t code = cudaSuccess, bool sticky = false);

@@ -149,7 +149,8 @@ TEST_P(ContainmentTest, RestartIsTheUniformStartOfThatStep) {
     ref::run(target, to_reference(t), kSeed, 4, &chain, &counts);
     ASSERT_GT(chain.decision_margin, 1e-2);
     const Run four = run(start, t, {4});
-    const double tolerance = GetParam().precision == ebm::Precision::fp16 ? 1e-2 : 1e-4;
+    // fp16: four steps of 0.01 with gradients of about 10 off by 2e-3, and normals off by up to 7e-4.
+    const double tolerance = GetParam().precision == ebm::Precision::fp16 ? 2e-3 : 1e-4;
     for (std::size_t d = 0; d < kDim; ++d) EXPECT_NEAR(static_cast<double>(four.x[d]), chain.x[d], tolerance) << d;
   }
 }

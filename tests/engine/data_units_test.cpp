@@ -53,7 +53,7 @@ TEST_P(DataUnitsTest, EnergyAndGradient) {
     }
   }
   EXPECT_LE(relative_error(energies, expected), kEnergyTolerance + kMappingError);
-  EXPECT_LE(relative_error(gradient.values(), expected_gradient), gradient_tolerance() + kMappingError);
+  EXPECT_LE(relative_error(gradient.values(), expected_gradient), kGradientTolerance + kMappingError);
 }
 
 TEST_P(DataUnitsTest, JointEnergyIsMinusTheLogitOfTheLabel) {
@@ -129,6 +129,6 @@ TEST_P(DataUnitsTest, BadRequestsNameTheField) {
   EXPECT_EQ(field_of([&] { ebm::parameter_gradient(model_, x_, std::vector<float>(2, 1.0f), device()); }), "weights");
 }
 
-EBM_INSTANTIATE_ENGINES(DataUnitsTest);
+EBM_INSTANTIATE_EVALUATORS(DataUnitsTest);
 
 }  // namespace

@@ -113,7 +113,7 @@ TEST_P(ParameterGradientTest, SameBitsForAnyThreadCountAndFromRunToRun) {
     const ebm::Matrix x = random_points(n, 5, 9);
     const ebm::Matrix weights = random_points(n, 1, 10);
     const std::vector<float> once = product(model, x, weights.values(), with_threads(1));
-    for (const int threads : {1, 2, 3, 8}) {
+    for (const int threads : is_cpu() ? std::vector{1, 2, 3, 8} : std::vector{1}) {
       EXPECT_EQ(product(model, x, weights.values(), with_threads(threads)), once) << threads << " threads, n " << n;
     }
   }
@@ -126,6 +126,6 @@ TEST_P(ParameterGradientTest, RowsOfWeightZeroAddNothing) {
   for (const float g : product(model, x, zero, device())) EXPECT_EQ(g, 0.0f);
 }
 
-EBM_INSTANTIATE_ENGINES(ParameterGradientTest);
+EBM_INSTANTIATE_EVALUATORS(ParameterGradientTest);
 
 }  // namespace

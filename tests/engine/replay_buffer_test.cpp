@@ -19,7 +19,7 @@ using namespace support;
 class ReplayBufferTest : public EngineTest {
  protected:
   static constexpr std::uint64_t kSeed = 21;
-  ebm::Mlp model_ = random_network(shape_of(3, {16}, ebm::Activation::silu, ebm::Head::scalar, 0.8f), 1);
+  ebm::Mlp model_ = random_network(shape_of(3, {16, 8}, ebm::Activation::silu, ebm::Head::scalar, 0.8f), 1);
 
   static ebm::ReplayBufferOptions options(std::int64_t capacity, float reinit_prob) {
     ebm::ReplayBufferOptions result;
@@ -62,9 +62,12 @@ TEST_P(ReplayBufferTest, DrawsDistinctSlotsAnewEachIteration) {
   EXPECT_THROW(ebm::ReplayBuffer(model_, options(10, 0), kSeed).draw(0, 11), ebm::ConfigError);
 }
 
-// Ten iterations with restarts, both samplers: every slot's position and step count, and the rows returned.
+// Ten iterations with restarts, both samplers: every slot's position and step count, and the rows returned. In fp16 a
+// step of 0.02 is off by 2e-3 of a gradient of about 3, 1.2e-4, which adds up to 9e-4 over 60 steps, and by 1.4e-4 more
+// where a normal is off by 7e-4; the worst seen on a simulated device is 1.6e-4.
 TEST_P(ReplayBufferTest, WholeRunsFollowTheReference) {
   const bool half = GetParam().precision == ebm::Precision::fp16;
+  double worst = 0;
   for (const bool use_mala : {false, true}) {
     ebm::Sampler sampler = ebm::LangevinDynamics{.step_size = 0.02f, .noise_scale = {}, .grad_clip = {}, .clamp = {}};
     ref::Kernel kernel;
@@ -106,16 +109,20 @@ TEST_P(ReplayBufferTest, WholeRunsFollowTheReference) {
     std::size_t undecided = 0;
     for (std::size_t slot = 0; slot < 50; ++slot) {
       EXPECT_EQ(buffer.steps()[slot], slots[slot].step) << slot;
-      if (slots[slot].decision_margin < (half ? 1e-2 : 1e-4)) {
+      if (slots[slot].decision_margin < (half ? 5e-3 : 1e-4)) {
         ++undecided;
         continue;
       }
       for (std::size_t d = 0; d < 3; ++d) {
-        EXPECT_NEAR(static_cast<double>(buffer.positions()(slot, d)), slots[slot].x[d], half ? 1e-2 : 1e-4) << slot;
+        const double error = std::abs(static_cast<double>(buffer.positions()(slot, d)) - slots[slot].x[d]);
+        EXPECT_LE(error, half ? 2e-3 : 1e-4) << slot;
+        worst = std::max(worst, error);
       }
     }
-    EXPECT_LE(undecided, half ? 25u : 3u);
+    EXPECT_LE(undecided, half ? 10u : 3u);
+    RecordProperty(use_mala ? "undecided_mala" : "undecided_langevin", std::to_string(undecided));
   }
+  RecordProperty("worst_error", std::to_string(worst));
 }
 
 // Slots that were not drawn keep their bits; step counts only grow, so that no noise is used twice.

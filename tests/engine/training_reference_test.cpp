@@ -23,7 +23,7 @@ struct Case {
   std::function<void(ebm::TrainerOptions&)> set;
 };
 
-std::vector<Case> cases() {
+std::vector<Case> every_case() {
   using ebm::Activation;
   using ebm::ChainStart;
   using ebm::Head;
@@ -31,14 +31,14 @@ std::vector<Case> cases() {
     return ebm::Mala{.step_size = step_size, .jump_prob = jump_prob, .grad_clip = {}, .clamp = {}};
   };
   return {
-      {"persistent langevin", shape_of(2, {17}, Activation::silu, Head::scalar, 0.3f), 37, false, false,
+      {"persistent langevin", shape_of(2, {17, 9}, Activation::silu, Head::scalar, 0.3f), 37, false, false,
        [](ebm::TrainerOptions& o) { o.objective.buffer.reinit_prob = 0.3f; }},
       {"every slot in every batch", shape_of(3, {7, 5}, Activation::tanh, Head::scalar, 0.3f), 37, false, false,
        [](ebm::TrainerOptions& o) {
          o.objective.buffer.capacity = 20;
          o.objective.buffer.reinit_prob = 0;
        }},
-      {"mala with jumps, differences and an adapted step", shape_of(2, {16, 16}, Activation::gelu, Head::scalar, 0.2f),
+      {"mala with jumps, differences and an adapted step", shape_of(2, {16, 16}, Activation::silu, Head::scalar, 0.2f),
        37, false, false,
        [=](ebm::TrainerOptions& o) {
          o.objective.sampler = mala(0.05f, 0.2f);
@@ -72,7 +72,7 @@ std::vector<Case> cases() {
          o.optimizer.grad_norm_clip = 0.3f;
          o.ema = 0.5f;
        }},
-      {"a batch of several epochs", shape_of(1, {16}, Activation::silu, Head::scalar, 0.4f), 7, false, false,
+      {"a batch of several epochs", shape_of(1, {16}, Activation::gelu, Head::scalar, 0.4f), 7, false, false,
        [](ebm::TrainerOptions& o) { o.optimizer.beta1 = 0.0f; }},
   };
 }
@@ -81,10 +81,19 @@ class TrainingReferenceTest : public EngineTest {
  protected:
   static constexpr int kIterations = 4;
   static constexpr std::int64_t kBatch = 20;
+  // Those whose chains have a kernel of their own in this precision.
+  std::vector<Case> cases() const {
+    std::vector<Case> all = every_case();
+    std::erase_if(all, [&](const Case& c) { return !has_kernel_for(random_network(c.shape, 5)); });
+    EXPECT_GE(all.size(), 2u);
+    return all;
+  }
   bool half() const { return GetParam().precision == ebm::Precision::fp16; }
   // Of the whole update since the start, Euclidean: the gradient's error (1e-5, times up to 10 where the terms of data
-  // and samples cancel), carried by Adam with epsilon 1e-3.
-  double tolerance() const { return half() ? 3e-2 : 3e-4; }
+  // and samples cancel), carried by Adam with epsilon 1e-3. fp16 moves the samples by up to 5e-4 (four steps of 0.02 to
+  // 0.1, gradients off by 2e-3), and the gradient with them. The worst on a simulated device is 2 % of the bound of
+  // single precision and 6e-5 in fp16.
+  double tolerance() const { return half() ? 2e-3 : 3e-4; }
 
   static double distance(std::span<const float> a, std::span<const float> from) {
     double sum = 0;
@@ -93,7 +102,15 @@ class TrainingReferenceTest : public EngineTest {
     return std::sqrt(sum);
   }
 
+  // Fails when `error` is above `bound`; remembers how near the two came.
+  void expect_within(double error, double bound) {
+    EXPECT_LE(error, bound);
+    worst_ = std::max(worst_, error / bound);
+  }
+
   void compare(const Case& c, std::uint64_t seed, bool* decided);
+
+  double worst_ = 0;
 };
 
 // `decided`: false when a decision of the reference's run is so close that single precision may take the other branch.
@@ -111,7 +128,7 @@ void TrainingReferenceTest::compare(const Case& c, std::uint64_t seed, bool* dec
 
   ref::Training reference = to_reference(model, points, options, labels);
   for (int t = 0; t < kIterations; ++t) reference.step();
-  *decided = reference.decision_margin > (half() ? 2e-2 : 5e-4);
+  *decided = reference.decision_margin > (half() ? 5e-3 : 5e-4);
   if (!*decided) return;
 
   reference = to_reference(model, points, options, labels);
@@ -130,10 +147,10 @@ void TrainingReferenceTest::compare(const Case& c, std::uint64_t seed, bool* dec
     reference.step();
     EXPECT_EQ(report.iteration, t + 1);
     const double scale = std::abs(reference.objective.energy_data) + std::abs(reference.objective.energy_samples) + 1;
-    EXPECT_NEAR(report.energy_data, reference.objective.energy_data, tolerance() * scale);
-    EXPECT_NEAR(report.energy_samples, reference.objective.energy_samples, tolerance() * scale);
-    EXPECT_NEAR(report.cross_entropy, reference.objective.cross_entropy, tolerance());
-    EXPECT_NEAR(report.gradient_norm, reference.gradient_norm, tolerance() * reference.gradient_norm);
+    expect_within(std::abs(report.energy_data - reference.objective.energy_data), tolerance() * scale);
+    expect_within(std::abs(report.energy_samples - reference.objective.energy_samples), tolerance() * scale);
+    expect_within(std::abs(report.cross_entropy - reference.objective.cross_entropy), tolerance());
+    expect_within(std::abs(report.gradient_norm - reference.gradient_norm), tolerance() * reference.gradient_norm);
     EXPECT_NEAR(report.step_size, step_size, 1e-6 * step_size);
     EXPECT_NEAR(trainer.step_size(), reference.step_size, 1e-6 * step_size);
 
@@ -153,15 +170,15 @@ void TrainingReferenceTest::compare(const Case& c, std::uint64_t seed, bool* dec
     const double size =
         std::sqrt(std::inner_product(reference.network.parameters.begin(), reference.network.parameters.end(),
                                      reference.network.parameters.begin(), 0.0));
-    EXPECT_LE(relative_error(now.parameters(), reference.network.parameters) * size, tolerance() * moved + 1e-6);
+    expect_within(relative_error(now.parameters(), reference.network.parameters) * size, tolerance() * moved + 1e-6);
     if (options.ema > 0) {
-      EXPECT_LE(relative_error(trainer.model().parameters(), reference.ema) * size, tolerance() * moved + 1e-6);
+      expect_within(relative_error(trainer.model().parameters(), reference.ema) * size, tolerance() * moved + 1e-6);
       EXPECT_NE(trainer.model().parameters()[0], now.parameters()[0]);
     }
     if (options.objective.chain_start == ebm::ChainStart::persistent) {
       const ebm::ReplayBuffer buffer = trainer.buffer();
       EXPECT_EQ(buffer.steps(), reference.buffer_steps);
-      EXPECT_LE(relative_error(buffer.positions().values(), flatten(reference.buffer)), half() ? 1e-2 : 1e-5);
+      expect_within(relative_error(buffer.positions().values(), flatten(reference.buffer)), half() ? 1e-3 : 1e-5);
     }
   }
 }
@@ -177,6 +194,7 @@ TEST_P(TrainingReferenceTest, FirstIterations) {
       compare(c, seed, &decided);
     }
   }
+  RecordProperty("worst_share_of_tolerance", std::to_string(worst_));
 }
 
 // The gradient of one iteration, read from Adam's first moment, component by component.
@@ -229,8 +247,9 @@ TEST_P(TrainingReferenceTest, OneGradient) {
       error += std::pow(static_cast<double>(m[k]) - reference.adam_m[k], 2);
       size += std::pow(reference.adam_m[k], 2);
     }
-    EXPECT_LE(std::sqrt(error / size), half() ? 1e-2 : 5e-5);
+    expect_within(std::sqrt(error / size), half() ? 1e-3 : 5e-5);
   }
+  RecordProperty("worst_share_of_tolerance", std::to_string(worst_));
 }
 
 EBM_INSTANTIATE_ENGINES(TrainingReferenceTest);

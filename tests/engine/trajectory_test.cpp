@@ -25,14 +25,16 @@ class TrajectoryTest : public EngineTest {
   // How far single precision may take a chain from the reference, relative to the size of its position. One step adds
   // about 1e-6: the normals (1e-6 absolute), the step times the gradient's error, the rounding of x. The steps used
   // here keep 1 + step_size * Lipschitz constant below 1.05, so that errors grow by at most 12 in 50 steps. fp16 adds
-  // step_size * 2e-3 |gradient| in each step.
+  // step_size * 2e-3 |gradient| in each step, 5e-5, and once in 10^6 numbers a normal off by 7e-4, which is 7e-5 of
+  // noise or 2e-4 of the smallest position (0.3). On a simulated device, whose approximations are better than that, the
+  // worst is a fifteenth of these bounds.
   double position_tolerance(int steps) const {
-    return (half() ? 1e-3 : 3e-6) * (steps == 1 ? 1 : steps == 10 ? 4 : 20);
+    return (half() ? 3e-4 : 3e-6) * (steps == 1 ? 1 : steps == 10 ? 4 : 20);
   }
   // A decision is the reference's unless ln u is this close to log a: the rounding of E (1e-6 of tens) and of the
   // proposals' densities, and the drift of the position so far times the gradient. fp16's error of g is no error of the
   // decision, since the same g makes and judges the proposal, but its drift is larger.
-  double decision_tolerance() const { return half() ? 3e-2 : 2e-4; }
+  double decision_tolerance() const { return half() ? 3e-3 : 2e-4; }
 
   struct Outcome {
     std::size_t chains = 0, undecided = 0;
@@ -113,11 +115,15 @@ class TrajectoryTest : public EngineTest {
                        << ebm::to_string(activation) << " " << ebm::to_string(head) << " D " << dim << " widths "
                        << testing::PrintToString(hidden) << " combination " << combination);
           const ebm::Mlp model = random_network(shape_of(dim, hidden, activation, head, 0.5f), combination);
-          compare(model, make(combination, 0.005f), combination + 77, &outcome);
+          if (has_kernel_for(model)) compare(model, make(combination, 0.005f), combination + 77, &outcome);
           if (HasFatalFailure()) return;
           ++combination;
         }
       }
+    }
+    if (outcome.chains == 0) {
+      ASSERT_NE(activation, ebm::Activation::silu) << "every precision has kernels for SiLU";
+      GTEST_SKIP() << "no " << GetParam().name << " kernel for " << ebm::to_string(activation);
     }
     // A chain is undecided with probability below 2 * tolerance per step (the density of ln u is at most 1).
     EXPECT_LE(static_cast<double>(outcome.undecided),
@@ -171,7 +177,8 @@ TEST_P(TrajectoryTest, MalaRelu) {
 
 // Counts of proposals and acceptances are what the reference counts, on a run where no decision is close.
 TEST_P(TrajectoryTest, MalaCountsItsMoves) {
-  const ebm::Mlp model = random_network(shape_of(2, {16}, ebm::Activation::silu, ebm::Head::scalar, 1.0f), 3);
+  const ebm::Mlp model = random_network(shape_of(2, {16, 12}, ebm::Activation::silu, ebm::Head::scalar, 1.0f), 3);
+  ASSERT_TRUE(has_kernel_for(model));
   ebm::Mala sampler;
   sampler.step_size = 0.3f;
   sampler.jump_prob = 0.25f;
@@ -206,7 +213,8 @@ TEST_P(TrajectoryTest, MalaCountsItsMoves) {
 
 // In data units: start, limits and result are mapped; step_size and noise are not.
 TEST_P(TrajectoryTest, StandardisedModelSpeaksDataUnits) {
-  ebm::Mlp model = random_network(shape_of(2, {16}, ebm::Activation::silu, ebm::Head::scalar, 0.5f), 4);
+  ebm::Mlp model = random_network(shape_of(2, {16, 12}, ebm::Activation::silu, ebm::Head::scalar, 0.5f), 4);
+  ASSERT_TRUE(has_kernel_for(model));
   model.set_standardization(ebm::Standardization{{10.0f, -1.0f}, {4.0f, 0.5f}});
   ebm::LangevinDynamics sampler;
   sampler.step_size = 0.01f;
@@ -222,14 +230,15 @@ TEST_P(TrajectoryTest, StandardisedModelSpeaksDataUnits) {
   kernel.noise_scale = std::sqrt(2 * kernel.step_size);
   kernel.lo = {(6.0 - 10) / 4, (-1.4 + 1) / 0.5};
   kernel.hi = {(14.0 - 10) / 4, (-0.4 + 1) / 0.5};
+  // fp16: ten steps of 0.01 with a gradient of up to 5 that is off by 2e-3 of that, 1e-3 times the standard deviation.
   for (std::size_t i = 0; i < 20; ++i) {
     ref::Vector start{(static_cast<double>((*options.init)(i, 0)) - 10) / 4,
                       (static_cast<double>((*options.init)(i, 1)) + 1) / 0.5};
     ref::Chain chain{i, 0, start};
     ref::Counts counts;
     ref::run(target, kernel, 5, 10, &chain, &counts);
-    EXPECT_NEAR(static_cast<double>(result.x(i, 0)), 10 + 4 * chain.x[0], half() ? 2e-2 : 2e-4) << i;
-    EXPECT_NEAR(static_cast<double>(result.x(i, 1)), -1 + 0.5 * chain.x[1], half() ? 2e-3 : 2e-5) << i;
+    EXPECT_NEAR(static_cast<double>(result.x(i, 0)), 10 + 4 * chain.x[0], half() ? 5e-3 : 2e-4) << i;
+    EXPECT_NEAR(static_cast<double>(result.x(i, 1)), -1 + 0.5 * chain.x[1], half() ? 6e-4 : 2e-5) << i;
   }
   const auto energies = ebm::energy(model, result.x, device());
   for (std::size_t i = 0; i < 20; ++i) EXPECT_NEAR(energies[i], result.energy[i], 1e-3f);

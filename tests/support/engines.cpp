@@ -1,5 +1,7 @@
 #include "support/engines.hpp"
 
+#include <stdlib.h>
+
 #include <ostream>
 
 #include "ebmcuda/error.hpp"
@@ -18,6 +20,12 @@ std::vector<EngineCase> engine_cases() {
   return cases;
 }
 
+std::vector<EngineCase> evaluator_cases() {
+  std::vector<EngineCase> cases = engine_cases();
+  std::erase_if(cases, [](const EngineCase& engine) { return engine.precision != ebm::Precision::fp32; });
+  return cases;
+}
+
 std::string engine_name(const testing::TestParamInfo<EngineCase>& info) { return info.param.name; }
 
 void PrintTo(const EngineCase& engine, std::ostream* out) { *out << engine.name; }
@@ -27,11 +35,19 @@ void EngineTest::SetUp() {
     device_ = ebm::Device::cpu(2);
     return;
   }
+  // The suite's hundreds of shapes would each be compiled at run time: it tests the kernels that are there, unless it
+  // is told EBMCUDA_RUNTIME_COMPILER=on. tests/cuda/runtime_kernel_test.cpp has those that are compiled at run time.
+  setenv("EBMCUDA_RUNTIME_COMPILER", "off", 0);
   try {
     device_ = ebm::Device::cuda(0, GetParam().precision);
   } catch (const ebm::ConfigError& error) {
     GTEST_SKIP() << "no CUDA device to test " << GetParam().name << " on: " << error.what();
   }
+}
+
+bool EngineTest::has_kernel_for(const ebm::Mlp& model) const {
+  if (GetParam().precision == ebm::Precision::fp32) return true;
+  return engine()->load(model)->path().starts_with("tensor-core");
 }
 
 ebm::Device EngineTest::with_threads(int threads) const { return is_cpu() ? ebm::Device::cpu(threads) : *device_; }

@@ -1,0 +1,40 @@
+// NVRTC behind dlopen: the functions that are used, found once.
+#pragma once
+
+#include <nvrtc.h>
+
+#include <string>
+#include <vector>
+
+namespace ebm {
+
+struct Nvrtc {
+  decltype(&nvrtcVersion) version;
+  decltype(&nvrtcCreateProgram) create_program;
+  decltype(&nvrtcDestroyProgram) destroy_program;
+  decltype(&nvrtcCompileProgram) compile_program;
+  decltype(&nvrtcGetProgramLogSize) log_size;
+  decltype(&nvrtcGetProgramLog) log;
+  decltype(&nvrtcGetCUBINSize) cubin_size;
+  decltype(&nvrtcGetCUBIN) cubin;
+  decltype(&nvrtcGetPTXSize) ptx_size;
+  decltype(&nvrtcGetPTX) ptx;
+
+  // Null when no libnvrtc of this CUDA version is installed, or the environment says EBMCUDA_RUNTIME_COMPILER=off.
+  static const Nvrtc* find();
+};
+
+// A header of the library's own kernels, as they are included: {"kernels/philox.hpp", "..."}. Written by the build.
+struct KernelHeader {
+  const char* name;
+  const char* text;
+};
+const std::vector<KernelHeader>& kernel_headers();
+
+struct DeviceCode {
+  std::string cubin, ptx;
+};
+// Throws DeviceError with the log's first complaint.
+DeviceCode compile(const Nvrtc& nvrtc, const std::string& source, const std::string& architecture);
+
+}  // namespace ebm

@@ -1,0 +1,84 @@
+#include "host/cuda/runtime_compiler.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <map>
+#include <mutex>
+
+#include "host/cuda/kernel_cache.hpp"
+#include "host/cuda/nvrtc.hpp"
+
+namespace ebm {
+namespace {
+
+// All that the code depends on.
+std::string cache_key(const Nvrtc& nvrtc, const std::string& source, const std::string& architecture) {
+  int major = 0, minor = 0;
+  nvrtc.version(&major, &minor);
+  std::uint64_t headers = 0;
+  for (const KernelHeader& header : kernel_headers()) headers = headers * 31 + fingerprint(header.text);
+  return fmt::format("NVRTC {}.{}, {}, kernel headers {:016x}\n{}", major, minor, architecture, headers, source);
+}
+
+// Null when this device does not take the code.
+cudaLibrary_t load(const std::string& code) {
+  cudaLibrary_t library = nullptr;
+  if (cudaLibraryLoadData(&library, code.c_str(), nullptr, nullptr, 0, nullptr, nullptr, 0) == cudaSuccess) {
+    return library;
+  }
+  cudaGetLastError();
+  return nullptr;
+}
+
+// Null when this device does not take the code, which the runtime may notice only here.
+const void* function_of(const std::string& code, const std::string& name) {
+  const cudaLibrary_t library = load(code);
+  if (library == nullptr) return nullptr;
+  cudaKernel_t kernel = nullptr;
+  cudaFuncAttributes attributes{};
+  if (cudaLibraryGetKernel(&kernel, library, name.c_str()) == cudaSuccess &&
+      cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)) == cudaSuccess) {
+    return reinterpret_cast<const void*>(kernel);
+  }
+  cudaGetLastError();
+  cudaLibraryUnload(library);
+  return nullptr;
+}
+
+}  // namespace
+
+bool runtime_compiler_available() { return Nvrtc::find() != nullptr; }
+
+RuntimeKernel runtime_kernel(const Context& context, const std::string& source, const std::string& name) {
+  static std::mutex mutex;
+  static std::map<std::string, const void*> known;
+  const Nvrtc* const nvrtc = Nvrtc::find();
+  if (nvrtc == nullptr) throw DeviceError(0, false, "run-time compilation: libnvrtc was not found");
+  const cudaDeviceProp& p = context.properties();
+  const std::string architecture = fmt::format("sm_{}{}", p.major, p.minor);
+  const std::string key = cache_key(*nvrtc, source, architecture);
+
+  const std::scoped_lock lock(mutex);
+  if (const auto found = known.find(key); found != known.end()) return {found->second, 0.0, true};
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+  if (const auto code = find_cached_kernel(key)) {
+    if (const void* function = function_of(*code, name)) {
+      known.emplace(key, function);
+      return {function, seconds(), true};
+    }
+  }
+  const DeviceCode code = compile(*nvrtc, source, architecture);
+  // Machine code works with drivers that are older than the compiler; PTX is for devices that want it translated.
+  for (const std::string* form : {&code.cubin, &code.ptx}) {
+    if (const void* function = function_of(*form, name)) {
+      store_cached_kernel(key, *form);
+      known.emplace(key, function);
+      return {function, seconds(), false};
+    }
+  }
+  throw DeviceError(0, false, "run-time compilation: the device took neither machine code nor PTX for " + architecture);
+}
+
+}  // namespace ebm

@@ -1,0 +1,201 @@
+// Tensor-core kernels that are compiled at run time: every activation, 1 to 4 hidden layers, more than 64 dimensions,
+// more than 128 units, each transition and each precision, against the CPU engine's single precision. The arithmetic of
+// the kernels that are compiled ahead is the same source; tests/engine has those.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "ebmcuda/error.hpp"
+#include "host/cuda/devices.hpp"
+#include "host/cuda/mma.hpp"
+#include "host/cuda/runtime_compiler.hpp"
+#include "host/engine.hpp"
+#include "host/files/support.hpp"
+#include "support/networks.hpp"
+
+namespace {
+
+using namespace support;
+using ebm::Activation;
+
+constexpr std::size_t kChains = 37;  // two full warps and a part of one
+constexpr std::int64_t kSteps = 3;
+
+struct Case {
+  const char* name;
+  ebm::MlpShape shape;
+  bool split = false;  // fp16x3 too: its activations are the fp32 kernels', so a few networks are enough
+};
+
+std::vector<Case> cases() {
+  return {{"silu_deep", shape_of(3, {32, 20, 64, 33}, Activation::silu, ebm::Head::scalar, 0.3f), true},
+          {"softplus", shape_of(16, {48, 30}, Activation::softplus, ebm::Head::scalar, 0.1f), true},
+          {"tanh", shape_of(2, {32}, Activation::tanh, ebm::Head::scalar, 0.5f)},
+          {"gelu", shape_of(20, {32, 64}, Activation::gelu, ebm::Head::scalar, 0.2f)},
+          {"elu", shape_of(5, {64, 32, 32}, Activation::elu)},
+          {"relu_many_dimensions", shape_of(80, {32, 32}, Activation::relu, ebm::Head::scalar, 1.0f)},
+          {"silu_wide", shape_of(10, {160, 32}, Activation::silu, ebm::Head::scalar, 0.1f)}};
+}
+
+struct Outcome {
+  std::vector<float> x;
+  ebm::ChainStats stats;
+  std::string path;
+};
+
+Outcome run(const ebm::Device& device, const ebm::MlpShape& shape, const ebm::Transition& transition) {
+  const auto function = ebm::make_engine(device)->load(random_network(shape, 3));
+  std::vector<std::uint64_t> ids(kChains), steps(kChains, 11);
+  for (std::size_t i = 0; i < kChains; ++i) ids[i] = 1000 + i;
+  const auto chains = function->chains(7, ids, steps);
+  const ebm::Matrix start = random_points(kChains, static_cast<std::size_t>(shape.dim), 4);
+  chains->set_positions(start.values());
+  Outcome result;
+  result.stats = chains->run(transition, kSteps);
+  result.x.resize(start.values().size());
+  chains->positions(result.x);
+  result.path = function->path();
+  return result;
+}
+
+std::vector<ebm::Transition> transitions(int dim) {
+  ebm::Transition langevin;
+  langevin.step_size = 0.02f;
+  langevin.noise_scale = 0.2f;
+  ebm::Transition limited = langevin;
+  limited.grad_clip = 0.5f;
+  limited.clamp_lo.assign(static_cast<std::size_t>(dim), -1.0f);
+  limited.clamp_hi.assign(static_cast<std::size_t>(dim), 1.5f);
+  ebm::Transition mala = langevin;
+  mala.kind = ebm::Transition::Kind::mala;
+  mala.jump_prob = 0.2f;
+  return {langevin, limited, mala};
+}
+
+class RuntimeKernelTest : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+    if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
+  }
+};
+
+TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) {
+  const ebm::MlpShape& shape = GetParam().shape;
+  for (const ebm::Transition& transition : transitions(shape.dim)) {
+    const bool mala = transition.kind == ebm::Transition::Kind::mala;
+    const Outcome expected = run(ebm::Device::cpu(1), shape, transition);
+    for (const ebm::Precision precision : {ebm::Precision::fp16, ebm::Precision::fp16x3}) {
+      if (precision == ebm::Precision::fp16x3 && !GetParam().split) continue;
+      const Outcome found = run(ebm::Device::cuda(0, precision), shape, transition);
+      EXPECT_NE(found.path.find("tensor-core"), std::string::npos) << found.path;
+      EXPECT_EQ(found.stats.restarts, 0u);
+      // A step's error is step_size times the gradient's (2e-3 and 1e-5 of a gradient of order 1 to 10), and that of
+      // the normals; kinks of relu and the clip let it grow a little.
+      const double tolerance = precision == ebm::Precision::fp16 ? 2e-3 : 2e-5;
+      // A decision that hangs on the last digits may fall the other way and moves its chain at once by order 1.
+      std::size_t apart = 0;
+      const auto dim = static_cast<std::size_t>(shape.dim);
+      for (std::size_t i = 0; i < kChains; ++i) {
+        double worst = 0.0;
+        for (std::size_t d = 0; d < dim; ++d) {
+          const double e = expected.x[i * dim + d], f = found.x[i * dim + d];
+          worst = std::max(worst, std::isfinite(f) ? std::abs(e - f) / std::max(1.0, std::abs(e)) : INFINITY);
+        }
+        apart += worst > tolerance;
+      }
+      EXPECT_LE(apart, mala ? 1u : 0u) << ebm::name_of(precision) << ", mala " << mala << ", limited "
+                                       << !transition.clamp_lo.empty();
+      EXPECT_EQ(found.stats.jumps_proposed, expected.stats.jumps_proposed);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, RuntimeKernelTest, testing::ValuesIn(cases()),
+                         [](const auto& instance) { return std::string(instance.param.name); });
+
+TEST(RuntimeCompilerTest, SecondUseComesFromTheCache) {
+  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
+  const ebm::test::TemporaryDirectory directory;
+  setenv("EBMCUDA_CACHE_DIR", directory.path().c_str(), 1);
+  const ebm::Context context(0, nullptr);
+  const std::string source = "extern \"C\" __global__ void nothing() {}\n";
+  const ebm::RuntimeKernel first = ebm::runtime_kernel(context, source, "nothing");
+  EXPECT_FALSE(first.cached);
+  EXPECT_EQ(directory.names().size(), 1u);
+  const ebm::RuntimeKernel second = ebm::runtime_kernel(context, source, "nothing");
+  EXPECT_TRUE(second.cached);
+  EXPECT_EQ(second.function, first.function);
+  unsetenv("EBMCUDA_CACHE_DIR");
+  try {
+    ebm::runtime_kernel(context, "extern \"C\" __global__ void wrong() { no such thing; }\n", "wrong");
+    FAIL() << "no exception";
+  } catch (const ebm::DeviceError& error) {
+    EXPECT_NE(std::string(error.what()).find("error"), std::string::npos) << error.what();
+    EXPECT_FALSE(error.sticky());
+  }
+}
+
+// Which shape runs a network, with a run-time compiler and without.
+TEST(MmaShapeTest, CompiledOnesServeTheirOwnAndStandIn) {
+  const auto chosen = [](const ebm::MlpShape& shape, bool compiler) { return ebm::choose_mma_shape(shape, compiler); };
+  EXPECT_EQ(chosen(shape_of(2, {128, 128}), true), ebm::kCompiledMmaShapes[0]);
+  EXPECT_EQ(chosen(shape_of(64, {128, 100}), true), ebm::kCompiledMmaShapes[1]);
+  EXPECT_EQ(chosen(shape_of(2, {64, 64}), true), (ebm::MmaShape{16, false, 2, {64, 64}, ebm::ActivationKind::silu}));
+  EXPECT_EQ(chosen(shape_of(2, {64, 64}), false), ebm::kCompiledMmaShapes[0]);
+  EXPECT_EQ(chosen(shape_of(64, {5, 64, 5}), false), ebm::kCompiledMmaShapes[2]);
+  EXPECT_EQ(chosen(shape_of(32, {256}, Activation::tanh), true),
+            (ebm::MmaShape{32, true, 1, {256}, ebm::ActivationKind::tanh}));
+  EXPECT_FALSE(chosen(shape_of(32, {256}, Activation::tanh), false));
+  EXPECT_FALSE(chosen(shape_of(40, {128, 128}), false));  // 64 dimensions exactly
+  EXPECT_FALSE(chosen(shape_of(257, {64}), true));
+  EXPECT_FALSE(chosen(shape_of(2, {257}), true));
+  EXPECT_FALSE(chosen(shape_of(2, {64}, Activation::silu, ebm::Head::logits), true));
+}
+
+// The limits of real devices: H100, A100, RTX 4090.
+TEST(MmaPlanTest, FitsTheDevice) {
+  constexpr ebm::DeviceLimits kH100{132, 232448}, kA100{108, 166912}, kAda{128, 101376};
+  constexpr ebm::MmaVariant kVariants[] = {
+      {false, false, false}, {false, true, false}, {true, false, false}, {true, true, false}};
+  const ebm::MmaShape wide{64, true, 2, {256, 256}, ebm::ActivationKind::silu};
+  for (const ebm::MmaShape& shape :
+       {ebm::kCompiledMmaShapes[0], ebm::kCompiledMmaShapes[1], ebm::kCompiledMmaShapes[2], wide}) {
+    for (const ebm::MmaVariant& variant : kVariants) {
+      for (const ebm::DeviceLimits& limits : {kH100, kA100, kAda}) {
+        for (const std::int64_t n : {1, 16, 17, 5000, 1000000}) {
+          const auto plan = ebm::choose_mma_plan(shape, variant, limits, n);
+          if (!plan) {
+            EXPECT_GT(static_cast<std::size_t>(ebm::mma_shared_bytes(shape, variant, 1)), limits.shared_per_block);
+            continue;
+          }
+          EXPECT_LE(plan->shared_bytes, limits.shared_per_block);
+          EXPECT_LE(plan->warps, ebm::MmaState::of(shape, variant).most_warps);
+          EXPECT_LE(plan->blocks, limits.multiprocessors);
+          EXPECT_LT(static_cast<std::int64_t>(plan->blocks - 1) * plan->warps * ebm::kMmaRows, n);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(ebm::choose_mma_plan(ebm::kCompiledMmaShapes[1], kVariants[0], kH100, 1000000)->warps, 12);
+  EXPECT_TRUE(ebm::choose_mma_plan(wide, kVariants[0], kH100, 1000000));
+  EXPECT_FALSE(ebm::choose_mma_plan(wide, kVariants[1], kH100, 1000000));  // two copies of the weights don't fit
+  EXPECT_FALSE(ebm::choose_mma_plan(wide, kVariants[0], kA100, 1000000));
+}
+
+TEST(HalfRangeTest, NamesTheLayerAndTheWeight) {
+  ebm::Mlp model = random_network(shape_of(2, {4, 4}), 1);
+  ebm::check_half_range(model, ebm::Precision::fp16);
+  model.parameters()[2 * 4 + 4 + 3] = -7e4f;  // an element of the second layer's weights
+  try {
+    ebm::check_half_range(model, ebm::Precision::fp16x3);
+    FAIL() << "no exception";
+  } catch (const ebm::ConfigError& error) {
+    EXPECT_EQ(error.field(), "precision");
+    EXPECT_EQ(error.value(), "fp16x3");
+    EXPECT_NE(error.allowed().find("net.1.weight holds -70000"), std::string::npos) << error.allowed();
+  }
+}
+
+}  // namespace
