@@ -86,6 +86,7 @@ def print_rows(rows):
     """rows: (first cells, shape, variant, arch)."""
     groups = [*sass.GROUPS, "other"]
     print("| spills, B | shared, KB | warps | instructions | " + " | ".join(groups) + " |")
+    print("|---|---|---" + "|---" * (4 + len(groups)) + "|")
     layouts = {}
     for first, shape, variant, arch in rows:
         key = (str(shape), variant)

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -27,7 +28,9 @@ std::optional<Nvrtc> open() {
     if (library == nullptr) continue;
     Nvrtc n{};
     int major = 0, minor = 0;
-    if (take(library, "nvrtcVersion", n.version) && take(library, "nvrtcCreateProgram", n.create_program) &&
+    if (take(library, "nvrtcVersion", n.version) && take(library, "nvrtcGetNumSupportedArchs", n.architecture_count) &&
+        take(library, "nvrtcGetSupportedArchs", n.architectures) &&
+        take(library, "nvrtcCreateProgram", n.create_program) &&
         take(library, "nvrtcDestroyProgram", n.destroy_program) &&
         take(library, "nvrtcCompileProgram", n.compile_program) &&
         take(library, "nvrtcGetProgramLogSize", n.log_size) && take(library, "nvrtcGetProgramLog", n.log) &&
@@ -56,6 +59,21 @@ const Nvrtc* Nvrtc::find() {
   if (wanted != nullptr && std::string_view(wanted) == "off") return nullptr;
   static const std::optional<Nvrtc> found = open();
   return found ? &*found : nullptr;
+}
+
+std::string architecture_for(const Nvrtc& nvrtc, int capability) {
+  int count = 0;
+  std::vector<int> known;
+  if (nvrtc.architecture_count(&count) == NVRTC_SUCCESS && count > 0) {
+    known.resize(static_cast<std::size_t>(count));
+    if (nvrtc.architectures(known.data()) != NVRTC_SUCCESS) known.clear();
+  }
+  int newest = 0;
+  for (const int k : known) newest = k <= capability ? std::max(newest, k) : newest;
+  if (newest == 0) {
+    throw DeviceError(0, false, fmt::format("run-time compilation: libnvrtc does not know sm_{} or older", capability));
+  }
+  return fmt::format("{}_{}", newest == capability ? "sm" : "compute", newest);
 }
 
 DeviceCode compile(const Nvrtc& nvrtc, const std::string& source, const std::string& architecture) {
@@ -89,9 +107,11 @@ DeviceCode compile(const Nvrtc& nvrtc, const std::string& source, const std::str
   }
   DeviceCode result;
   std::size_t size = 0;
-  check(nvrtc.cubin_size(program, &size), "no machine code");
-  result.cubin.resize(size);
-  check(nvrtc.cubin(program, result.cubin.data()), "no machine code");
+  if (architecture.starts_with("sm_")) {
+    check(nvrtc.cubin_size(program, &size), "no machine code");
+    result.cubin.resize(size);
+    check(nvrtc.cubin(program, result.cubin.data()), "no machine code");
+  }
   check(nvrtc.ptx_size(program, &size), "no PTX");
   result.ptx.resize(size - 1);
   check(nvrtc.ptx(program, result.ptx.data()), "no PTX");

@@ -10,6 +10,8 @@ namespace ebm {
 
 struct Nvrtc {
   decltype(&nvrtcVersion) version;
+  decltype(&nvrtcGetNumSupportedArchs) architecture_count;
+  decltype(&nvrtcGetSupportedArchs) architectures;
   decltype(&nvrtcCreateProgram) create_program;
   decltype(&nvrtcDestroyProgram) destroy_program;
   decltype(&nvrtcCompileProgram) compile_program;
@@ -31,8 +33,13 @@ struct KernelHeader {
 };
 const std::vector<KernelHeader>& kernel_headers();
 
+// What to compile for on a device of compute capability `capability` (90 for 9.0): "sm_90", or PTX of the newest
+// architecture before it, "compute_90", for a device that is newer than the compiler. Throws DeviceError for one that
+// is too old.
+std::string architecture_for(const Nvrtc& nvrtc, int capability);
+
 struct DeviceCode {
-  std::string cubin, ptx;
+  std::string cubin, ptx;  // cubin: empty for compute_<n>
 };
 // Throws DeviceError with the log's first complaint.
 DeviceCode compile(const Nvrtc& nvrtc, const std::string& source, const std::string& architecture);

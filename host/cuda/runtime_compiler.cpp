@@ -56,7 +56,7 @@ RuntimeKernel runtime_kernel(const Context& context, const std::string& source, 
   const Nvrtc* const nvrtc = Nvrtc::find();
   if (nvrtc == nullptr) throw DeviceError(0, false, "run-time compilation: libnvrtc was not found");
   const cudaDeviceProp& p = context.properties();
-  const std::string architecture = fmt::format("sm_{}{}", p.major, p.minor);
+  const std::string architecture = architecture_for(*nvrtc, 10 * p.major + p.minor);
   const std::string key = cache_key(*nvrtc, source, architecture);
 
   const std::scoped_lock lock(mutex);
@@ -72,6 +72,7 @@ RuntimeKernel runtime_kernel(const Context& context, const std::string& source, 
   const DeviceCode code = compile(*nvrtc, source, architecture);
   // Machine code works with drivers that are older than the compiler; PTX is for devices that want it translated.
   for (const std::string* form : {&code.cubin, &code.ptx}) {
+    if (form->empty()) continue;
     if (const void* function = function_of(*form, name)) {
       store_cached_kernel(key, *form);
       known.emplace(key, function);

@@ -8,6 +8,7 @@
 #include "ebmcuda/error.hpp"
 #include "host/cuda/devices.hpp"
 #include "host/cuda/mma.hpp"
+#include "host/cuda/nvrtc.hpp"
 #include "host/cuda/runtime_compiler.hpp"
 #include "host/engine.hpp"
 #include "host/files/support.hpp"
@@ -135,6 +136,19 @@ TEST(RuntimeCompilerTest, SecondUseComesFromTheCache) {
     EXPECT_NE(std::string(error.what()).find("error"), std::string::npos) << error.what();
     EXPECT_FALSE(error.sticky());
   }
+}
+
+// A device that is newer than the compiler gets PTX; needs the compiler alone.
+TEST(RuntimeCompilerTest, CompilesForWhatItKnows) {
+  const ebm::Nvrtc* const nvrtc = ebm::Nvrtc::find();
+  if (nvrtc == nullptr) GTEST_SKIP() << "no run-time compiler";
+  EXPECT_EQ(ebm::architecture_for(*nvrtc, 90), "sm_90");
+  EXPECT_TRUE(ebm::architecture_for(*nvrtc, 999).starts_with("compute_"));
+  EXPECT_THROW(ebm::architecture_for(*nvrtc, 20), ebm::DeviceError);
+  const std::string source = "extern \"C\" __global__ void nothing() {}\n";
+  EXPECT_TRUE(ebm::compile(*nvrtc, source, "compute_90").cubin.empty());
+  EXPECT_FALSE(ebm::compile(*nvrtc, source, "sm_90").cubin.empty());
+  EXPECT_NE(ebm::compile(*nvrtc, source, "compute_90").ptx.find(".entry nothing"), std::string::npos);
 }
 
 // Which shape runs a network, with a run-time compiler and without.
