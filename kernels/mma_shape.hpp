@@ -68,16 +68,17 @@ struct MmaState {
     MmaState s{};
     const bool wide = shape.widest() > 128;
     s.slopes_shared = variant.split || wide || shape.layers > 3;
-    // The half-precision Langevin kernel needs x only where it updates it: what it computes with are x's halves.
-    s.positions_shared = wide || shape.dim > 64 || variant.forward() == 1;
+    // 12 warps leave 168 registers to a lane, 8 leave 255.
+    s.most_warps = variant.split || variant.mala || wide || shape.layers > 2 || shape.dim > 64 ? 8 : 12;
+    // The half-precision Langevin kernel needs x only where it updates it: what it computes with are x's halves. So x
+    // makes way where registers are short.
+    s.positions_shared = wide || shape.dim > 64 || s.most_warps == 12;
     for (int l = 0; s.slopes_shared && l + 1 < shape.layers; ++l) {
       s.slope_words[l] = variant.backward() == 3 ? shape.width[l] / 2 : shape.width[l] / 4;
       s.words += s.slope_words[l];
     }
     if (variant.mala) s.words += shape.dim;  // x and g of the current state
     if (s.positions_shared) s.words += variant.mala ? shape.dim : shape.dim / 2;
-    // 12 warps leave 168 registers to a lane, 8 leave 255.
-    s.most_warps = variant.split || variant.mala || wide || shape.layers > 2 || shape.dim > 64 ? 8 : 12;
     return s;
   }
 };
