@@ -8,21 +8,21 @@
 #include "host/check.hpp"
 #include "host/checkpoint.hpp"
 #include "host/engine.hpp"
+#include "host/fingerprint.hpp"
 #include "host/transition.hpp"
 #include "kernels/learning_rate.hpp"
 
 namespace ebm {
 namespace {
 
-// FNV-1a over the words: tells a resumed run that its data has changed. Not meant against an adversary.
+// Tells a resumed run that its data has changed.
 std::uint64_t fingerprint_of(MatrixView data, std::span<const int> labels) {
-  std::uint64_t hash = 0xCBF29CE484222325u;
-  const auto add = [&](std::uint64_t word) { hash = (hash ^ word) * 0x100000001B3u; };
-  add(data.rows);
-  add(data.cols);
-  for (const float v : data.values()) add(std::bit_cast<std::uint32_t>(v));
-  for (const int label : labels) add(static_cast<std::uint64_t>(label));
-  return hash;
+  Fingerprint print;
+  print.add(data.rows);
+  print.add(data.cols);
+  for (const float v : data.values()) print.add(std::bit_cast<std::uint32_t>(v));
+  for (const int label : labels) print.add(static_cast<std::uint64_t>(label));
+  return print.value();
 }
 
 void check_labels(const MlpShape& shape, std::span<const int> labels, std::size_t n_data) {

@@ -17,7 +17,7 @@ __device__ __forceinline__ void run_mma_chains(const MmaArguments& a) {
   constexpr MmaState kState = C::kState;
   extern __shared__ __align__(16) unsigned char shared[];
   if (a.chains.stopped != nullptr && *a.chains.stopped != 0) return;
-  constexpr int kMatrices = (C::kForward == 3 || C::kBackward == 3 ? 2 : 1) * C::kShape.matrices_bytes();
+  constexpr int kMatrices = C::kVariant.copies() * C::kShape.matrices_bytes();
   constexpr int kFloats = C::kShape.floats_bytes();
   for (int i = 16 * threadIdx.x; i < kMatrices + kFloats; i += 16 * blockDim.x) {
     const int from = i < kMatrices ? i : static_cast<int>(MmaImage::floats_offset(C::kShape)) + (i - kMatrices);
@@ -37,7 +37,7 @@ __device__ __forceinline__ void run_mma_chains(const MmaArguments& a) {
                     network,
                     counter,
                     step_size_of(a.step),
-                    reinterpret_cast<float4*>(own + MmaNetworkPass<C>::slope_words() * 32) + lane,
+                    reinterpret_cast<float4*>(own + kState.slope_offset(C::kLayers - 1) * 32) + lane,
                     lane,
                     lane % 4,
                     {open_chain(a.chains, first + lane / 4), open_chain(a.chains, first + lane / 4 + 8)}};

@@ -129,14 +129,6 @@ struct MmaNetworkPass {
     return (__ballot_sync(0xFFFFFFFFu, v) >> (lane & ~3) & 0xFu) != 0;
   }
 
-  // Where layer l's slopes begin, and how many words a lane keeps in all.
-  __device__ static constexpr int slope_offset(int l) {
-    int words = 0;
-    for (int k = 0; k < l; ++k) words += C::kState.slope_words[k];
-    return words;
-  }
-  __device__ static constexpr int slope_words() { return slope_offset(C::kLayers - 1); }
-
  private:
   // This lane's pair in n-tile `tile`: units 8 tile + 2t, + 1.
   __device__ __forceinline__ float2 float_pair(int offset, int tile) const {
@@ -172,7 +164,7 @@ struct MmaNetworkPass {
     } else {
       Operand<kWidth, C::kForward> output;
       MmaSlopes<C, l> kept;
-      kept.lane = slopes + slope_offset(l) * 32;
+      kept.lane = slopes + C::kState.slope_offset(l) * 32;
       if constexpr (C::kState.slopes_shared) kept.lane += lane * (C::kBackward == 3 ? 2 : 1);
       forward<l>(input, [&](int tile, const auto& a, const auto& slope) {
 #pragma unroll

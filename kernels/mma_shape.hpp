@@ -54,6 +54,8 @@ struct MmaVariant {
   // exactness.
   EBM_HD constexpr int forward() const { return split || mala ? 3 : 1; }
   EBM_HD constexpr int backward() const { return split ? 3 : 1; }
+  // Of the weights in shared memory: hi, or hi and lo.
+  EBM_HD constexpr int copies() const { return forward() == 3 ? 2 : 1; }
 };
 
 // What a lane keeps in shared memory, and how many warps have registers enough.
@@ -63,6 +65,13 @@ struct MmaState {
   int slope_words[kMaxHidden];  // per lane, by layer
   int words;                    // per lane in all
   int most_warps;               // per block
+
+  // Where layer l's slopes begin in a lane's words; l == layers - 1: where they end.
+  EBM_HD constexpr int slope_offset(int l) const {
+    int before = 0;
+    for (int k = 0; k < l; ++k) before += slope_words[k];
+    return before;
+  }
 
   EBM_HD static constexpr MmaState of(const MmaShape& shape, const MmaVariant& variant) {
     MmaState s{};
@@ -85,8 +94,8 @@ struct MmaState {
 
 // Shared memory of a block with so many warps.
 EBM_HD constexpr int mma_shared_bytes(const MmaShape& shape, const MmaVariant& variant, int warps) {
-  const int copies = variant.forward() == 3 || variant.backward() == 3 ? 2 : 1;
-  return copies * shape.matrices_bytes() + shape.floats_bytes() + warps * MmaState::of(shape, variant).words * 32 * 4;
+  return variant.copies() * shape.matrices_bytes() + shape.floats_bytes() +
+         warps * MmaState::of(shape, variant).words * 32 * 4;
 }
 
 // Activations in scaled units: the kernel's z is s times the network's and its activation too, with s = log2 e where

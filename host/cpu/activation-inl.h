@@ -112,15 +112,21 @@ struct Softplus {
   }
 };
 
-struct Tanh {
+// A function of one vector, applied to each. One::one(z, value, derivative).
+template <class One>
+struct VectorByVector {
   static HWY_INLINE ActivatedVectors apply(const Vectors& z) {
     ActivatedVectors a;
 #pragma GCC unroll 4
-    for (int j = 0; j < kTogether; ++j) {
-      a.value[j] = hn::Tanh(F(), z[j]);
-      a.derivative[j] = hn::NegMulAdd(a.value[j], a.value[j], constant(1.0f));
-    }
+    for (int j = 0; j < kTogether; ++j) One::one(z[j], a.value[j], a.derivative[j]);
     return a;
+  }
+};
+
+struct Tanh : VectorByVector<Tanh> {
+  static HWY_INLINE void one(VF z, VF& value, VF& derivative) {
+    value = hn::Tanh(F(), z);
+    derivative = hn::NegMulAdd(value, value, constant(1.0f));
   }
 };
 
@@ -153,32 +159,22 @@ struct Gelu {
   }
 };
 
-struct Elu {
-  static HWY_INLINE ActivatedVectors apply(const Vectors& z) {
+struct Elu : VectorByVector<Elu> {
+  static HWY_INLINE void one(VF z, VF& value, VF& derivative) {
     const F d;
-    ActivatedVectors a;
-#pragma GCC unroll 4
-    for (int j = 0; j < kTogether; ++j) {
-      const VF below = hn::Expm1(d, hn::Min(z[j], hn::Zero(d)));
-      const auto positive = hn::Gt(z[j], hn::Zero(d));
-      a.value[j] = hn::MulAdd(z[j], hn::Zero(d), hn::IfThenElse(positive, z[j], below));
-      a.derivative[j] = hn::IfThenElse(positive, constant(1.0f), hn::Add(below, constant(1.0f)));
-    }
-    return a;
+    const VF below = hn::Expm1(d, hn::Min(z, hn::Zero(d)));
+    const auto positive = hn::Gt(z, hn::Zero(d));
+    value = hn::MulAdd(z, hn::Zero(d), hn::IfThenElse(positive, z, below));
+    derivative = hn::IfThenElse(positive, constant(1.0f), hn::Add(below, constant(1.0f)));
   }
 };
 
-struct Relu {
-  static HWY_INLINE ActivatedVectors apply(const Vectors& z) {
+struct Relu : VectorByVector<Relu> {
+  static HWY_INLINE void one(VF z, VF& value, VF& derivative) {
     const F d;
-    ActivatedVectors a;
-#pragma GCC unroll 4
-    for (int j = 0; j < kTogether; ++j) {
-      const auto positive = hn::Gt(z[j], hn::Zero(d));
-      a.value[j] = hn::MulAdd(z[j], hn::Zero(d), hn::IfThenElseZero(positive, z[j]));
-      a.derivative[j] = hn::IfThenElseZero(positive, constant(1.0f));
-    }
-    return a;
+    const auto positive = hn::Gt(z, hn::Zero(d));
+    value = hn::MulAdd(z, hn::Zero(d), hn::IfThenElseZero(positive, z));
+    derivative = hn::IfThenElseZero(positive, constant(1.0f));
   }
 };
 

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "host/files/atomic_file.hpp"
+#include "host/fingerprint.hpp"
 
 namespace ebm {
 namespace {
@@ -40,9 +41,9 @@ std::string header(const std::string& key, const std::string& code) {
 }  // namespace
 
 std::uint64_t fingerprint(std::string_view text) noexcept {
-  std::uint64_t hash = 0xCBF29CE484222325u;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
-  return hash;
+  Fingerprint print;
+  for (const char c : text) print.add(static_cast<unsigned char>(c));
+  return print.value();
 }
 
 std::optional<std::string> find_cached_kernel(const std::string& key) {

@@ -94,7 +94,7 @@ std::string mma_kernel_source(const MmaShape& shape, const MmaVariant& variant) 
 }
 
 std::string why_no_mma(const MlpShape& shape, Precision precision) {
-  if (own_mma_shape(shape) && !runtime_compiler_available()) {
+  if (own_mma_shape(shape) && !choose_mma_shape(shape, runtime_compiler_available())) {
     return fmt::format("the {} kernel of this shape is compiled at run time, and there is no compiler, libnvrtc",
                        name_of(precision));
   }
