@@ -36,15 +36,21 @@ double parameter_uniform(std::uint64_t seed, std::size_t p) {
   return unit_double(r[p % 4]);
 }
 
-template <class Map>
-Matrix map_columns(const Mlp& model, MatrixView x, const Map& map) {
-  require(x.cols == static_cast<std::size_t>(model.dim()), "x", fmt::format("{} columns", x.cols),
+void require_columns(const Mlp& model, std::size_t cols) {
+  require(cols == static_cast<std::size_t>(model.dim()), "x", fmt::format("{} columns", cols),
           fmt::format("the model takes D = {}", model.dim()));
-  Matrix result(x.rows, x.cols);
-  for (std::size_t i = 0; i < x.rows; ++i) {
-    for (std::size_t d = 0; d < x.cols; ++d) result(i, d) = map(x.data[i * x.cols + d], d);
+}
+
+Matrix copy_of(MatrixView x) {
+  return Matrix(x.rows, x.cols, std::vector<float>(x.values().begin(), x.values().end()));
+}
+
+template <class Map>
+Matrix map_columns(Matrix&& x, const Map& map) {
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    for (std::size_t d = 0; d < x.cols(); ++d) x(i, d) = map(x(i, d), d);
   }
-  return result;
+  return std::move(x);
 }
 
 }  // namespace
@@ -137,15 +143,22 @@ void Mlp::set_standardization(std::optional<Standardization> standardization) {
 }
 
 Matrix Mlp::to_model_space(MatrixView x) const {
-  if (!standardization_) return map_columns(*this, x, [](float v, std::size_t) { return v; });
+  require_columns(*this, x.cols);
+  if (!standardization_) return copy_of(x);
   const Standardization& s = *standardization_;
-  return map_columns(*this, x, [&](float v, std::size_t d) { return (v - s.mean[d]) / s.std[d]; });
+  return map_columns(copy_of(x), [&](float v, std::size_t d) { return (v - s.mean[d]) / s.std[d]; });
 }
 
 Matrix Mlp::to_data_units(MatrixView x) const {
-  if (!standardization_) return map_columns(*this, x, [](float v, std::size_t) { return v; });
+  require_columns(*this, x.cols);
+  return to_data_units(copy_of(x));
+}
+
+Matrix Mlp::to_data_units(Matrix&& x) const {
+  require_columns(*this, x.cols());
+  if (!standardization_) return std::move(x);
   const Standardization& s = *standardization_;
-  return map_columns(*this, x, [&](float v, std::size_t d) { return v * s.std[d] + s.mean[d]; });
+  return map_columns(std::move(x), [&](float v, std::size_t d) { return v * s.std[d] + s.mean[d]; });
 }
 
 double Mlp::log_volume() const {

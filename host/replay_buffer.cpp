@@ -88,7 +88,7 @@ Matrix ReplayBuffer::run(const Mlp& model, const Sampler& sampler, std::int64_t 
     steps_[slots[i]] += static_cast<std::uint64_t>(n_steps);
   }
   if (stats != nullptr) *stats += run;
-  return model.to_data_units(x);
+  return model.to_data_units(std::move(x));
 }
 
 double ReplayBuffer::spread() const {

@@ -201,10 +201,10 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   }
 
   SampleResult result;
-  Matrix x(n, dim);
   const auto positions = [&] {
+    Matrix x(n, dim);
     chains->positions(x.values());
-    return model.to_data_units(x);
+    return model.to_data_units(std::move(x));
   };
   // Calls of about a fifth of a second keep progress alive; how the steps are split changes no bit.
   std::int64_t chunk = options.progress ? 16 : options.n_steps;
@@ -244,7 +244,7 @@ Matrix uniform_start(const Mlp& model, std::int64_t n, std::uint64_t seed, std::
   chains->start_uniform();
   Matrix x(static_cast<std::size_t>(n), static_cast<std::size_t>(model.dim()));
   chains->positions(x.values());
-  return model.to_data_units(x);
+  return model.to_data_units(std::move(x));
 }
 
 }  // namespace ebm

@@ -15,12 +15,14 @@
 #include "host/cpu/mala-inl.h"
 #include "host/cpu/network-inl.h"
 #include "host/cpu/simd_math-inl.h"
+#include "host/cpu/strip_layout-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ebm::cpu {
 namespace HWY_NAMESPACE {
 
 std::size_t StripWidth() { return kStrip; }
+int PanelHeight() { return kPanelHeight; }
 const char* InstructionSet() { return hwy::TargetName(HWY_TARGET); }
 
 void ActivationValues(Activation activation, const float* z, std::size_t n, float* value, float* derivative) {
@@ -71,7 +73,10 @@ HWY_AFTER_NAMESPACE();
 namespace ebm::cpu {
 
 HWY_EXPORT(StripWidth);
+HWY_EXPORT(PanelHeight);
 HWY_EXPORT(InstructionSet);
+HWY_EXPORT(LoadStrip);
+HWY_EXPORT(StoreStrip);
 HWY_EXPORT(EvaluateStrip);
 HWY_EXPORT(OutputsStrip);
 HWY_EXPORT(BaseEnergyStrip);
@@ -86,8 +91,15 @@ HWY_EXPORT(NormalPairs);
 HWY_EXPORT(LogUnits);
 
 std::size_t strip_width() { return HWY_DYNAMIC_DISPATCH(StripWidth)(); }
+int panel_height() { return HWY_DYNAMIC_DISPATCH(PanelHeight)(); }
 const char* instruction_set() { return HWY_DYNAMIC_DISPATCH(InstructionSet)(); }
 
+void load_strip(const float* x, std::size_t count, int dim, float* strip) {
+  HWY_DYNAMIC_DISPATCH(LoadStrip)(x, count, dim, strip);
+}
+void store_strip(const float* strip, std::size_t count, int dim, float* x) {
+  HWY_DYNAMIC_DISPATCH(StoreStrip)(strip, count, dim, x);
+}
 void evaluate_strip(const PackedNetwork& network, const float* x, const EvaluationBuffers& buffers, float* energy,
                     float* gradient) {
   HWY_DYNAMIC_DISPATCH(EvaluateStrip)(network, x, buffers, energy, gradient);

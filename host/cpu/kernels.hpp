@@ -17,6 +17,8 @@ inline constexpr int kMaxHiddenLayers = 4;
 
 // Chains in a strip on this machine's instruction set.
 std::size_t strip_width();
+// Rows of a matrix that this machine's micro-kernel computes at once.
+int panel_height();
 // "AVX2", "AVX3", "SSE2", ...
 const char* instruction_set();
 
@@ -72,6 +74,11 @@ struct StepParameters {
   std::uint64_t n_data = 0;
   float beta = 1;
 };
+
+// `count` rows of row-major x [count][dim] into strip layout [dim][width]; lanes beyond `count` get zeros.
+void load_strip(const float* x, std::size_t count, int dim, float* strip);
+// And back; reads and writes nothing of the lanes beyond.
+void store_strip(const float* strip, std::size_t count, int dim, float* x);
 
 // E and grad_x E of a strip: x [D][width] -> energy [width], gradient [D][width] (null: not wanted).
 void evaluate_strip(const PackedNetwork& network, const float* x, const EvaluationBuffers& buffers, float* energy,

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "host/cpu/kernels.hpp"
+
 namespace ebm::cpu {
 
 void PackedMatrix::pack(std::span<const float> values) {
+  const int tallest = panel_height();
   float* out = panels.data();
   for (int first = 0, height = 0; first < rows; first += height) {
-    height = panel_rows(rows - first);
+    height = panel_rows(rows - first, tallest);
     const float* in = values.data() + static_cast<std::size_t>(first) * static_cast<std::size_t>(cols);
     for (int c = 0; c < cols; ++c) {
       for (int r = 0; r < height; ++r) *out++ = in[r * cols + c];
@@ -16,9 +19,10 @@ void PackedMatrix::pack(std::span<const float> values) {
 }
 
 void PackedMatrix::pack_transposed(std::span<const float> values) {
+  const int tallest = panel_height();
   float* out = panels.data();
   for (int first = 0, height = 0; first < rows; first += height) {
-    height = panel_rows(rows - first);
+    height = panel_rows(rows - first, tallest);
     const float* in = values.data() + first;
     for (int c = 0; c < cols; ++c, in += rows) out = std::copy(in, in + height, out);
   }

@@ -9,19 +9,16 @@
 
 namespace ebm::cpu {
 
-// Rows of a matrix that the micro-kernel computes at once: 6 rows x 2 vectors = 12 accumulators, plus 2 vectors of
-// input and 1 broadcast weight, fill the 16 registers of AVX2.
-inline constexpr int kPanelRows = 6;
-
-// Rows of the next panel when `left` rows are left. The last 7, 8 or 9 are cut in half: fewer than 4 rows leave the
-// multiply-add units waiting for sums to come back (4 cycles x 2 units = 8 accumulators).
-constexpr int panel_rows(int left) {
-  if (left <= kPanelRows) return left;
-  return left < kPanelRows + 4 ? (left + 1) / 2 : kPanelRows;
+// Height of a matrix's next panel when `left` rows are left and the micro-kernel computes at most `tallest` at once: as
+// few panels as that allows, and those as even as they can be, because a panel of less than 4 rows leaves the
+// multiply-add units waiting for sums to come back (4 cycles x 2 units = 8 accumulators, 2 to a row).
+constexpr int panel_rows(int left, int tallest) {
+  const int panels = (left + tallest - 1) / tallest;
+  return (left + panels - 1) / panels;
 }
 
-// A [rows, cols] matrix as panels of panel_rows() rows, each panel [cols][panel rows]: the micro-kernel reads it front
-// to back.
+// A [rows, cols] matrix as panels of panel_rows(rows left, panel_height()) rows, each panel [cols][panel rows]: the
+// micro-kernel reads it front to back.
 struct PackedMatrix {
   int rows = 0;
   int cols = 0;

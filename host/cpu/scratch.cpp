@@ -43,19 +43,4 @@ std::vector<Scratch> make_scratch(int threads, const MlpShape& shape, bool with_
   return scratch;
 }
 
-void load_strip(const float* x, std::size_t count, int dim, float* strip) {
-  const std::size_t width = strip_width();
-  if (count < width) std::fill(strip, strip + static_cast<std::size_t>(dim) * width, 0.0f);
-  for (std::size_t i = 0; i < count; ++i) {
-    for (int k = 0; k < dim; ++k) strip[static_cast<std::size_t>(k) * width + i] = *x++;
-  }
-}
-
-void store_strip(const float* strip, std::size_t count, int dim, float* x) {
-  const std::size_t width = strip_width();
-  for (std::size_t i = 0; i < count; ++i) {
-    for (int k = 0; k < dim; ++k) *x++ = strip[static_cast<std::size_t>(k) * width + i];
-  }
-}
-
 }  // namespace ebm::cpu

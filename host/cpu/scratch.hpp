@@ -29,9 +29,4 @@ class Scratch {
 // One for each thread.
 std::vector<Scratch> make_scratch(int threads, const MlpShape& shape, bool with_base = false);
 
-// Rows [first, first + count) of row-major x [.][dim] into strip layout [dim][width]; lanes beyond `count` get zeros.
-void load_strip(const float* x, std::size_t count, int dim, float* strip);
-// And back.
-void store_strip(const float* strip, std::size_t count, int dim, float* x);
-
 }  // namespace ebm::cpu

@@ -117,6 +117,7 @@ class Mlp {
   // Rows of `x` from data units to model space and back. Throws ConfigError when x.cols != D.
   Matrix to_model_space(MatrixView x) const;
   Matrix to_data_units(MatrixView x) const;
+  Matrix to_data_units(Matrix&& x) const;  // in place: no second copy of what may be millions of chains
   // sum_d log std_d: what a log density loses on the way from model space to data units.
   double log_volume() const;
 
