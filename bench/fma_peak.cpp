@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <barrier>
 #include <cstdint>
 #include <map>
@@ -108,13 +109,15 @@ double one_run(int threads, std::int64_t rounds, PeakClock clock) {
   return static_cast<double>(threads) * static_cast<double>(rounds * HWY_DYNAMIC_DISPATCH(FlopPerRound)()) / longest;
 }
 
+// 6 cycles a round at two a cycle: about 5 ms, short enough to fall between two interruptions of a shared machine.
+std::int64_t rounds_of_a_run(double hertz) { return static_cast<std::int64_t>(hertz * 0.005 / 6); }
+
 FmaPeak measure(int threads, PeakClock clock) {
   FmaPeak peak{};
   peak.lanes = HWY_DYNAMIC_DISPATCH(Lanes)();
   peak.instruction_set = HWY_DYNAMIC_DISPATCH(InstructionSet)();
   peak.clock_hz = clock_hz();
-  // 6 cycles a round at two a cycle: about 5 ms, short enough to fall between two interruptions of a shared machine.
-  const auto rounds = static_cast<std::int64_t>(peak.clock_hz * 0.005 / 6);
+  const std::int64_t rounds = rounds_of_a_run(peak.clock_hz);
   for (int run = 0; run < kRuns; ++run)
     peak.flop_per_second = std::max(peak.flop_per_second, one_run(threads, rounds, clock));
   peak.fma_per_cycle = peak.flop_per_second / (threads * 2.0 * peak.lanes * peak.clock_hz);
@@ -137,6 +140,14 @@ FmaPeak fma_peak(int threads, PeakClock clock) {
   const auto found = known.find({threads, clock});
   if (found != known.end()) return found->second;
   return known.emplace(std::pair{threads, clock}, measure(threads, clock)).first->second;
+}
+
+double fma_rate_now(int threads, PeakClock clock) {
+  const std::int64_t rounds = rounds_of_a_run(fma_peak(threads, clock).clock_hz);
+  std::array<double, 7> rates;
+  for (double& rate : rates) rate = one_run(threads, rounds, clock);
+  std::ranges::nth_element(rates, rates.begin() + rates.size() / 2);
+  return rates[rates.size() / 2];
 }
 
 }  // namespace ebm::bench

@@ -20,6 +20,11 @@ enum class PeakClock { wall, cpu };
 // Best of 30 runs of 5 ms when first asked for this number of threads, then remembered.
 FmaPeak fma_peak(int threads, PeakClock clock);
 
+// FLOP/s of the same loop at this moment: the median of 7 runs of 5 ms. Where other guests of the host slow the machine
+// down for seconds at a time, a benchmark's share is of this, taken next to it; else a slow moment would pass for the
+// benchmark's own.
+double fma_rate_now(int threads, PeakClock clock);
+
 // Narrows this program, the engine included, to instruction sets no better than `name` ("SSSE3", "AVX2", ...), as an
 // older machine would. False if this machine or this build does not have it.
 bool use_instruction_set(std::string_view name);

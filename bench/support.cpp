@@ -120,8 +120,7 @@ void report(benchmark::State& state, const Settings& settings, int threads, cons
   if (flop == 0) return;
   state.counters["GFLOP_per_second"] = Counter(count * flop / 1e9, Counter::kIsRate);
   if (settings.on_cpu()) {
-    const double peak = settings.peak(threads).flop_per_second;
-    state.counters["share_of_peak"] = Counter(count * flop / peak, Counter::kIsRate);
+    state.counters["share_of_peak"] = Counter(count * flop / settings.fma_rate_now(threads), Counter::kIsRate);
   }
 }
 

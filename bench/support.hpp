@@ -28,6 +28,7 @@ class Settings {
   int all_threads() const { return threads_.back(); }
   bool on_cpu() const noexcept { return on_cpu_; }
   FmaPeak peak(int threads) const { return fma_peak(threads, clock_); }
+  double fma_rate_now(int threads) const { return bench::fma_rate_now(threads, clock_); }
   Device device(int threads) const { return on_cpu_ ? Device::cpu(threads) : Device::cuda(); }
 
  private:
@@ -47,7 +48,7 @@ std::string name(const MlpShape& shape);
 // noise and the head are not counted, so shares of the peak are of useful matrix work only.
 double flop_per_gradient(const MlpShape& shape);
 // Sets the counters: `count` of `unit` per second over all iterations of the benchmark, GFLOP/s at `flop` operations
-// each, and on the CPU their share of the FMA peak of that many threads, measured in this process.
+// each, and on the CPU their share of the FMA peak of that many threads, measured right after them.
 void report(benchmark::State& state, const Settings& settings, int threads, const char* unit, double count,
             double flop);
 

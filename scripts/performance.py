@@ -6,8 +6,8 @@
 
 Every program measures its benchmarks in random order, `--repetitions` times each, so that a slow moment of the machine
 does not hit one of them alone; the FMA peak that shares refer to is measured in the same process. `--parts` measures some
-of them and keeps the results of the others: sampler gradient training ais replay, the first two on the oldest instruction
-set (sampler-SSSE3, gradient-SSSE3), `profile` (perf) and `instructions` (valgrind). Raw results are kept as
+of them and keeps the results of the others: sampler gradient training ais replay, the first two on other instruction sets
+than the machine's best (sampler-AVX2, ...), `profile` (perf) and `instructions` (valgrind). Raw results are kept as
 BUILD_DIR/performance/NAME.json. With --device=cuda the tables go to docs/performance-cuda.md. A plot (PNG) is drawn where
 matplotlib is installed. About ten minutes on two cores.
 """
@@ -22,19 +22,19 @@ import sys
 
 import instructions
 import performance_page
-from performance_page import BASELINE, BASELINE_PROGRAMS, PROGRAMS
+from performance_page import OTHER_SET_PROGRAMS, PROGRAMS, set_of
 
 
 def measure(build, folder, arguments, part):
-    program = part.removesuffix(f"-{BASELINE}")
+    program, other_set = part.partition("-")[0], set_of(part)
     command = [build / "bench" / f"bench_{program}", f"--device={arguments.device}", f"--clock={arguments.clock}",
                "--benchmark_enable_random_interleaving=true", f"--benchmark_repetitions={arguments.repetitions}",
                f"--benchmark_min_time={arguments.min_time}", f"--benchmark_out={folder / part}.json",
                "--benchmark_out_format=json", "--benchmark_display_aggregates_only=true"]
     if arguments.clock == "cpu":
         command.append("--threads=1")
-    if part in BASELINE_PROGRAMS:
-        command += [f"--instruction-set={BASELINE}", "--benchmark_filter=^(langevin|gradient)/.*:10000/"]
+    if other_set:
+        command += [f"--instruction-set={other_set}", "--benchmark_filter=^(langevin|gradient)/.*:10000/"]
     subprocess.run([str(c) for c in command], check=True, stdout=sys.stderr)
 
 
@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--min-time", type=float, default=0.1, help="seconds of each repetition")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall",
                         help="cpu: rates per second of processor time, one thread; for a machine that does other work")
-    parser.add_argument("--parts", nargs="*", choices=[*PROGRAMS, *BASELINE_PROGRAMS, "profile", "memory", "instructions"],
+    parser.add_argument("--parts", nargs="*", choices=[*PROGRAMS, *OTHER_SET_PROGRAMS, "profile", "memory", "instructions"],
                         help="what to measure anew; none: only make the page again")
     arguments = parser.parse_args()
     build = arguments.build.resolve()
@@ -113,7 +113,7 @@ def main():
     parts = arguments.parts
     if parts is None:
         parts = [*PROGRAMS] if arguments.device == "cuda" else \
-            [*PROGRAMS, *BASELINE_PROGRAMS, "profile", "memory", "instructions"]
+            [*PROGRAMS, *OTHER_SET_PROGRAMS, "profile", "memory", "instructions"]
     settings = folder / "settings.json"
     if not parts and settings.exists():  # the page names the command that measured
         vars(arguments).update(json.loads(settings.read_text()))

@@ -9,9 +9,12 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = ["sampler", "gradient", "training", "ais", "replay"]
-# The same cases on the oldest instruction set, as program-INSTRUCTION_SET.json
-BASELINE = "SSSE3"
-BASELINE_PROGRAMS = [f"{program}-{BASELINE}" for program in ("sampler", "gradient")]
+# Some of the same cases on instruction sets below the machine's best, as PROGRAM-SET.json.
+OTHER_SETS = {"AVX2": "Its own peak is the reference.",
+              "SSSE3": "The oldest. Its own peak is the reference, multiplications and additions apart. There is no load that "
+                       "broadcasts and no instruction with three operands, so every multiply-add takes a copy more and every "
+                       "weight a shuffle."}
+OTHER_SET_PROGRAMS = [f"{program}-{name}" for name in OTHER_SETS for program in ("sampler", "gradient")]
 KINDS = ["multiply-add", "other vector arithmetic", "integer vector", "load, store, broadcast", "scalar"]
 MEASURES = ["chain_steps_per_second", "gradients_per_second", "slots_per_second"]
 NETWORKS = ["2-64-64-1", "2-128-128-1", "64-128-128-1", "64-256-256-1"]
@@ -20,8 +23,8 @@ NETWORKS = ["2-64-64-1", "2-128-128-1", "64-128-128-1", "64-256-256-1"]
 class Case:
     """The repetitions of one benchmark."""
 
-    def __init__(self, name, baseline):
-        self.baseline = baseline
+    def __init__(self, name, instruction_set):
+        self.instruction_set = instruction_set  # None: the machine's best
         self.name = name.removesuffix("/real_time").removesuffix("/manual_time")
         self.values = {}
         words = self.name.split("/")
@@ -48,9 +51,13 @@ class Case:
         return self.median(self.measure)
 
 
+def set_of(program):
+    return program.partition("-")[2] or None
+
+
 def load(folder, clock):
     cases, contexts = {}, {}
-    for program in [*PROGRAMS, *BASELINE_PROGRAMS]:
+    for program in [*PROGRAMS, *OTHER_SET_PROGRAMS]:
         path = folder / f"{program}.json"
         if not path.exists() or path.stat().st_size == 0:
             continue
@@ -59,7 +66,7 @@ def load(folder, clock):
         for run in document["benchmarks"]:
             if run["run_type"] != "iteration" or run.get("error_occurred"):
                 continue
-            case = cases.setdefault((program, run["run_name"]), Case(run["run_name"], program in BASELINE_PROGRAMS))
+            case = cases.setdefault((program, run["run_name"]), Case(run["run_name"], set_of(program)))
             case.order = list(contexts).index(program), run["family_index"]
             # A manually timed benchmark does other work too, which the processor's clock can't tell apart.
             if clock == "cpu" and run["run_name"].endswith("manual_time"):
@@ -72,9 +79,9 @@ def load(folder, clock):
     return sorted((c for c in cases.values() if c.values), key=lambda case: case.order), contexts
 
 
-def select(cases, baseline=False, **wanted):
+def select(cases, instruction_set=None, **wanted):
     def fits(case):
-        if case.baseline != baseline:
+        if case.instruction_set != instruction_set:
             return False
         for key, value in wanted.items():
             have = getattr(case, key) if key in ("kind", "network", "activation") else case.number(key)
@@ -84,8 +91,8 @@ def select(cases, baseline=False, **wanted):
     return [c for c in cases if fits(c)]
 
 
-def only(cases, baseline=False, **wanted):
-    found = select(cases, baseline, **wanted)
+def only(cases, instruction_set=None, **wanted):
+    found = select(cases, instruction_set, **wanted)
     return found[0] if len(found) == 1 else None
 
 
@@ -136,13 +143,15 @@ def targets(cases, most, profiles, memory):
                 case.median("share_of_peak") >= target)
 
     shares = [("64-256-256-1", 0.75, 0.65), ("64-128-128-1", 0.65, 0.55), ("2-128-128-1", None, 0.50)]
-    for network, gradient_share, chain_share in shares:
-        for threads in sorted({1, most}):
-            if gradient_share:
-                share(f"gradient, {network}, 10,000 points, threads {threads}", gradient_share,
-                      only(cases, kind="gradient", network=network, points=10_000, threads=threads))
-            share(f"chains, {network}, 10,000 chains, threads {threads}", chain_share,
-                  only(cases, kind="langevin", network=network, chains=10_000, steps=60, threads=threads))
+    for name in (None, "AVX2"):
+        of = f", {name}" if name else ""
+        for network, gradient_share, chain_share in shares:
+            for threads in sorted({1, most}):
+                if gradient_share:
+                    share(f"gradient, {network}, 10,000 points, threads {threads}{of}", gradient_share,
+                          only(cases, name, kind="gradient", network=network, points=10_000, threads=threads))
+                share(f"chains, {network}, 10,000 chains, threads {threads}{of}", chain_share,
+                      only(cases, name, kind="langevin", network=network, chains=10_000, steps=60, threads=threads))
     if most == 2:
         for network in NETWORKS:
             one, two = (only(cases, kind="langevin", network=network, chains=10_000, steps=60, threads=t) for t in (1, 2))
@@ -228,31 +237,33 @@ def profile_page(profiles):
 def counters_page(cases, contexts, counts):
     """How many cycles a chain-step takes, and what fills them."""
     lines = ["## What is left between the result and the limit", "",
-             "The inner loop is 24 instructions for 12 multiply-adds (6 weights broadcast, 2 vectors of chains, 4 instructions of the loop), "
-             "as many as the units take in 6 cycles and fewer than the core can issue: it runs at the peak. Around it:", "",
+             "The inner loop is 24 instructions for 12 multiply-adds with AVX2 (6 weights broadcast, 2 vectors of chains, 4 instructions of "
+             "the loop) and 42 for 24 with AVX-512, as many as the units take in 6 or 12 cycles and fewer than the core can issue: it runs "
+             "at the peak. Around it:", "",
              "- the activation and its derivative: for silu 11 multiply-adds, 5 additions, minima and maxima, 2 integer operations and a "
              "division for every vector, none of which the count of useful operations has (`activate` in the profiles below);",
              "- the noise, 10 rounds of Philox for 4 numbers and a logarithm, sine and cosine for 2 (`LangevinStrip` below): with the "
              "dimension, next to nothing in the plane and a tenth of the time in 64 dimensions;",
-             "- beginning and end of every panel of six rows: sums that must come back before they are stored, and a loop's last branch "
+             "- beginning and end of every panel of 6 or 12 rows: sums that must come back before they are stored, and a loop's last branch "
              "that is predicted wrongly. In the first layer of a network of the plane a panel is two columns wide and is nothing else;",
              "- the head's product and the scaling of the backward pass, bound by loads and stores.", ""]
     if not counts:
         return lines + ["Instructions per chain-step: not counted yet.", ""]
-    lines += ["Instructions per chain-step, Langevin chains, by valgrind (`scripts/instructions.py`); cycles are the clock over the rate of "
+    lines += ["Instructions per chain-step, Langevin chains with AVX2, by valgrind (`scripts/instructions.py`); cycles are the clock over the rate of "
               "10,000 chains on one thread. Two multiply-adds per cycle are the limit, so needed / 2 is what a perfect kernel would "
               "take. Needed: those of the hidden matrices, forward and backward. The others are the head, the activations' exponential "
               "and the noise.", ""]
-    context = next((c for program, c in contexts.items() if "fma_peak_1_threads" in c), None)
+    context = next((c for c in contexts.values() if "fma_peak_1_threads" in c and c["instruction_set"] == "AVX2"), None)
     if context is None:
         return lines
+    chosen = None if "sampler-AVX2" not in contexts else "AVX2"
     words = context["fma_peak_1_threads"]
     lanes, hertz = int(re.search(r"(\d+) lanes", words).group(1)), 1e9 * float(re.search(r"at ([\d.]+) GHz", words).group(1))
     rows = []
     for network, kinds in counts.items():
         sizes = [int(n) for n in network.split("-")[:-1]]
         needed = 2 * sum(a * b for a, b in zip(sizes, sizes[1:])) / lanes
-        case = only(cases, kind="langevin", network=network, chains=10_000, steps=60, threads=1)
+        case = only(cases, chosen, kind="langevin", network=network, chains=10_000, steps=60, threads=1)
         cycles = hertz / case.rate if case else float("nan")
         total = sum(kinds.values())
         rows.append([network, f"{needed:.0f}", *(f"{kinds.get(k, 0):.0f}" for k in KINDS), f"{total:.0f}", f"{needed / 2:.0f}",
@@ -285,13 +296,14 @@ def document(cases, contexts, arguments, folder):
                   "does the work, so that they are what an idle core would give but for its caches.**", ""]
     if arguments.device == "cpu":
         lines += ["The FMA peak is that of a loop on registers with the engine's own instruction set "
-                  f"({context.get('instruction_set', '?')}), best of 30 runs of 5 ms in the same process. Programs whose peaks differ were "
-                  "measured while the host had different other work:", ""]
+                  f"({context.get('instruction_set', '?')}), best of 30 runs of 5 ms at the program's start, in this table. Programs whose "
+                  "peaks differ were measured while the host had different other work, so every share below is of the same loop's median of 7 "
+                  "runs right after the benchmark's own:", ""]
         lines += table(["program", "threads", "peak"],
                        [[program, re.sub(r"\D", "", key), value] for program, c in contexts.items()
                         for key, value in c.items() if key.startswith("fma_peak")])
         rates = [float(re.search(r"([\d.]+) FMA per cycle", value).group(1)) for c in contexts.values()
-                 for key, value in c.items() if key.startswith("fma_peak") and c["instruction_set"] != BASELINE]
+                 for key, value in c.items() if key.startswith("fma_peak") and c["instruction_set"] != "SSSE3"]
         if min(rates) < 1.8:
             lines += ["**Fewer than 1.8 FMA per cycle: unless this core has one unit only, other work was running and the "
                       "figures below are too low.**", ""]
@@ -316,12 +328,10 @@ def document(cases, contexts, arguments, folder):
         lines += table(["network", "sampler", "sizes", "chain-steps per second", "chains + gradient"], training)
     else:
         lines += ["Rates not measured yet; shares of a training run are in the profiles below.", ""]
-    oldest = [c for c in cases if c.baseline]
-    if oldest:
-        lines += [f"## The oldest instruction set, {BASELINE}", "",
-                  "Its own peak is the reference, multiplications and additions apart. There is no load that broadcasts and no instruction "
-                  "with three operands, so every multiply-add takes a copy more and every weight a shuffle.", ""]
-        lines += table(HEAD, speed_rows(oldest))
+    for name, words in OTHER_SETS.items():
+        chosen = [c for c in cases if c.instruction_set == name]
+        if chosen:
+            lines += [f"## With {name} only", "", words, ""] + table(HEAD, speed_rows(chosen))
     ais = select(cases, kind="annealed_steps") + select(cases, kind="ais")
     lines += ["## Annealed importance sampling", ""] + (table(HEAD, speed_rows(ais)) if ais else ["Not measured yet.", ""])
     replay = [c for c in cases if c.kind in ("draw", "draw_and_write_back", "run")]

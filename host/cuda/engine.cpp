@@ -134,7 +134,7 @@ class CudaEnergyFunction final : public EnergyFunction {
  public:
   CudaEnergyFunction(std::shared_ptr<const Context> context, const Mlp& model, Precision precision)
       : context_(std::move(context)), precision_(precision), shape_(model.shape()) {
-    if (precision != Precision::fp32) check_half_range(model, precision);
+    check_half_range(model.shape(), model.parameters(), precision);
     const Context::Scope scope(*context_);
     const DeviceArray<float> parameters(context_, model.parameters());
     network_ = std::make_shared<Network>(context_, model.shape(), parameters.data());

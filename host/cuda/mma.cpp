@@ -101,10 +101,10 @@ std::string why_no_mma(const MlpShape& shape, Precision precision) {
   return fmt::format("no {} kernel holds this network on this device", name_of(precision));
 }
 
-void check_half_range(const Mlp& model, Precision precision) {
-  const MlpShape& shape = model.shape();
+void check_half_range(const MlpShape& shape, std::span<const float> parameters, Precision precision) {
+  if (precision == Precision::fp32) return;
   const float limit = 65504.0f / mma_scale(static_cast<ActivationKind>(shape.activation));
-  std::span<const float> rest = model.parameters();
+  std::span<const float> rest = parameters;
   for (int l = 0; l + 1 < shape.layers(); ++l) {
     const auto out = static_cast<std::size_t>(shape.out(l)), weights = out * static_cast<std::size_t>(shape.in(l));
     for (const float w : rest.first(weights)) {

@@ -58,8 +58,9 @@ class MmaNetwork {
   double seconds_ = 0.0;         // spent on compiling
 };
 
-// Throws ConfigError when a hidden weight is beyond half's range, whose largest number is 65504.
-void check_half_range(const Mlp& model, Precision precision);
+// Throws ConfigError when `precision` is one of half's and a hidden weight of `parameters` (flat as Mlp::parameters())
+// is beyond its range, whose largest number is 65504.
+void check_half_range(const MlpShape& shape, std::span<const float> parameters, Precision precision);
 
 std::string_view name_of(Precision precision);
 // Why MmaNetwork::make() gave none: "no fp16 kernel holds this network".

@@ -268,6 +268,7 @@ class CudaTrainingSession final : public TrainingSession {
 std::unique_ptr<TrainingSession> make_cuda_training_session(std::shared_ptr<const Context> context, Precision precision,
                                                             TrainingPlan plan, TrainingState start,
                                                             std::span<const float> data, std::span<const int> labels) {
+  check_half_range(plan.shape, start.parameters, precision);
   const Context::Scope scope(*context);
   return std::make_unique<CudaTrainingSession>(context, precision, std::move(plan), start, data, labels);
 }

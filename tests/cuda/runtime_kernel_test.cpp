@@ -200,10 +200,11 @@ TEST(MmaPlanTest, FitsTheDevice) {
 
 TEST(HalfRangeTest, NamesTheLayerAndTheWeight) {
   ebm::Mlp model = random_network(shape_of(2, {4, 4}), 1);
-  ebm::check_half_range(model, ebm::Precision::fp16);
+  ebm::check_half_range(model.shape(), model.parameters(), ebm::Precision::fp16);
   model.parameters()[2 * 4 + 4 + 3] = -7e4f;  // an element of the second layer's weights
+  ebm::check_half_range(model.shape(), model.parameters(), ebm::Precision::fp32);
   try {
-    ebm::check_half_range(model, ebm::Precision::fp16x3);
+    ebm::check_half_range(model.shape(), model.parameters(), ebm::Precision::fp16x3);
     FAIL() << "no exception";
   } catch (const ebm::ConfigError& error) {
     EXPECT_EQ(error.field(), "precision");

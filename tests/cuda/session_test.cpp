@@ -26,9 +26,7 @@ class SessionTest : public testing::TestWithParam<ebm::Precision> {
     bool operator==(const Run&) const = default;
   };
 
-  // `pieces` of a training on `engine`, one session throughout.
-  static Run train(const ebm::Engine& engine, const std::vector<std::int64_t>& pieces) {
-    const ebm::Mlp model = random_network(kShape, 1);
+  static std::unique_ptr<ebm::TrainingSession> open(const ebm::Engine& engine, const ebm::Mlp& model) {
     ebm::TrainingPlan plan;
     plan.shape = kShape;
     plan.iterations = 200;
@@ -45,7 +43,12 @@ class SessionTest : public testing::TestWithParam<ebm::Precision> {
     start.buffer_x.assign(10, 0.5f);
     start.buffer_steps.assign(5, 0);
     const ebm::Matrix data = random_points(5, 2, 3);
-    const auto session = engine.train(plan, start, data.values(), {});
+    return engine.train(plan, start, data.values(), {});
+  }
+
+  // `pieces` of a training on `engine`, one session throughout.
+  static Run train(const ebm::Engine& engine, const std::vector<std::int64_t>& pieces) {
+    const auto session = open(engine, random_network(kShape, 1));
     Run run;
     for (const std::int64_t n : pieces) {
       for (const ebm::IterationStats& s : session->run(n)) {
@@ -75,6 +78,19 @@ TEST_P(SessionTest, EveryIterationIsReportedOnceHoweverTheRunIsSplit) {
   EXPECT_EQ(train(*engine, {1, 62, 2, 0, 85}), whole);
   EXPECT_EQ(train(*engine, {64, 64, 22}), whole);
   EXPECT_EQ(train(*engine, std::vector<std::int64_t>(150, 1)), whole);
+}
+
+// A run that starts where another precision left off. Rejects infinite half-precision weights that every chain would
+// restart on.
+TEST_P(SessionTest, StartWeightsBeyondHalfAreRefusedUnlessChainsRunInSinglePrecision) {
+  ebm::Mlp model = random_network(kShape, 1);
+  model.weight(1)[0] = 7e4f;
+  const auto engine = ebm::make_cuda_engine(0, GetParam(), nullptr);
+  if (GetParam() == ebm::Precision::fp32) {
+    EXPECT_NO_THROW(open(*engine, model));
+  } else {
+    EXPECT_THROW(open(*engine, model), ebm::ConfigError);
+  }
 }
 
 // On the caller's stream the bits are the same, and every copy, captured iteration and wait goes there. Rejects one on
