@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ebmcuda/error.hpp"
 #include "faulty_runtime.hpp"
 #include "host/cuda/devices.hpp"
 #include "host/engine.hpp"
