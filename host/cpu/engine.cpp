@@ -142,9 +142,9 @@ class CpuEnergyFunction final : public EnergyFunction {
     const std::size_t width = strip_width();
     const int dim = network_->shape.dim;
     const std::size_t strips = (n + width - 1) / width;
-    const auto scratch = make_scratch(pool_->threads(), network_->shape);
+    if (scratch_.empty()) scratch_ = make_scratch(pool_->threads(), network_->shape);
     pool_->run(strips, [&](std::size_t s, int thread) {
-      const Scratch& mine = scratch[static_cast<std::size_t>(thread)];
+      const Scratch& mine = scratch_[static_cast<std::size_t>(thread)];
       const std::size_t first = s * width, count = std::min(width, n - first);
       load_strip(x.data() + first * static_cast<std::size_t>(dim), count, dim, mine.points());
       task(mine, first, count);
@@ -152,7 +152,8 @@ class CpuEnergyFunction final : public EnergyFunction {
   }
 
   std::shared_ptr<const PackedNetwork> network_;
-  std::shared_ptr<ThreadPool> pool_;
+  std::shared_ptr<ThreadPool> pool_;      // takes one caller at a time, so that these too need no lock
+  mutable std::vector<Scratch> scratch_;  // kept from the first call on: new pages cost as much as small evaluations
 };
 
 class CpuEngine final : public Engine {
