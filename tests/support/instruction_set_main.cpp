@@ -13,6 +13,14 @@ namespace {
 
 constexpr int kSkipped = 77;  // CTest's SKIP_RETURN_CODE
 
+// Whether it names any instruction set at all: a slip of the pen must not pass for a machine that lacks one.
+bool is_instruction_set(std::string_view name) {
+  for (int bit = 0; bit < 63; ++bit) {
+    if (name == hwy::TargetName(std::int64_t{1} << bit)) return name != "Unknown";
+  }
+  return name == "oldest";
+}
+
 // False: this machine does not have it.
 bool use_instruction_set(std::string_view name) {
   if (name == "oldest") {
@@ -31,6 +39,10 @@ bool use_instruction_set(std::string_view name) {
 
 int main(int argc, char** argv) {
   if (const char* const name = std::getenv("EBMCUDA_TEST_INSTRUCTION_SET"); name != nullptr) {
+    if (!is_instruction_set(name)) {
+      std::fprintf(stderr, "EBMCUDA_TEST_INSTRUCTION_SET = %s: must be oldest, or a name such as AVX2\n", name);
+      return 2;
+    }
     if (!use_instruction_set(name)) {
       std::printf("[  SKIPPED ] this machine does not have %s\n", name);
       return kSkipped;
