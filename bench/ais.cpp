@@ -8,7 +8,7 @@
 
 #include "bench/support.hpp"
 #include "ebmcuda/log_z.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 
 namespace ebm::bench {
 namespace {

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "ebmcuda/ebmcuda.hpp"
-#include "kernels/adam.hpp"
-#include "kernels/permutation.hpp"
+#include "kernels/math/adam.hpp"
+#include "kernels/math/permutation.hpp"
 
 namespace {
 

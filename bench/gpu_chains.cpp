@@ -11,7 +11,7 @@
 #include <string>
 
 #include "ebmcuda/ebmcuda.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 
 namespace {
 

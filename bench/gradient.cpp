@@ -4,7 +4,7 @@
 
 #include "bench/support.hpp"
 #include "ebmcuda/sampler.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 
 namespace ebm::bench {
 namespace {

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "bench/support.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 
 namespace ebm::bench {
 namespace {

@@ -11,8 +11,8 @@
 #include "bench/support.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/trainer.hpp"
-#include "host/engine.hpp"
-#include "host/transition.hpp"
+#include "host/engine/engine.hpp"
+#include "host/sampling/transition.hpp"
 
 namespace ebm::bench {
 namespace {

@@ -30,7 +30,7 @@ SHAPES = [(2, [128, 128]), (64, [128, 128]), (64, [128, 128, 128]), (64, [256, 2
 VARIANTS = {"langevin fp16": (0, 0, 0), "langevin fp16, clipped or clamped": (0, 0, 1), "mala fp16": (0, 1, 0),
             "langevin fp16x3": (1, 0, 0), "mala fp16x3": (1, 1, 0)}
 SOURCE = """#include <cstdio>
-#include "kernels/mma_chains.cuh"
+#include "kernels/chains/mma_chains.cuh"
 struct Instance {{
   static constexpr ebm::MmaShape kShape{{{dim}, {exact}, {layers}, {{{widths}}}, ebm::ActivationKind::silu}};
   static constexpr ebm::MmaVariant kVariant{{{split}, {mala}, {limited}}};

@@ -1,5 +1,5 @@
 // Vector forms of the activations and their derivatives. Compiled once per instruction set.
-// The error bounds are what tests/host/cpu_math_test.cpp and tests/engine/activation_test.cpp check.
+// The error bounds are what tests/cpu/cpu_math_test.cpp and tests/engine/activation_test.cpp check.
 
 #if defined(EBMCUDA_CPU_ACTIVATION_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef EBMCUDA_CPU_ACTIVATION_INL_H_

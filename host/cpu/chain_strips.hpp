@@ -6,7 +6,7 @@
 
 #include "host/cpu/scratch.hpp"
 #include "host/cpu/thread_pool.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 
 namespace ebm::cpu {
 

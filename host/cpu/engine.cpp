@@ -1,5 +1,5 @@
 // The CPU engine: strips of chains on SIMD lanes, strips spread over threads.
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 
 #include <fmt/format.h>
 

@@ -61,7 +61,7 @@ struct StripScratch {
   float* base_gradient;      // [D][width]
 };
 
-// Transition (host/engine.hpp) as plain numbers.
+// Transition (host/engine/engine.hpp) as plain numbers.
 struct StepParameters {
   std::uint64_t seed = 0;
   float step_size = 0, noise_scale = 0;

@@ -1,5 +1,5 @@
 // Vector forms of Philox and the uniform and normal maps. Compiled once per instruction set.
-// The error bounds are what tests/host/cpu_math_test.cpp checks.
+// The error bounds are what tests/cpu/cpu_math_test.cpp checks.
 
 #if defined(EBMCUDA_CPU_SIMD_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef EBMCUDA_CPU_SIMD_MATH_INL_H_
@@ -10,7 +10,7 @@
 
 #include <hwy/highway.h>
 
-#include "kernels/philox.hpp"
+#include "kernels/math/philox.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace ebm::cpu {
@@ -60,7 +60,7 @@ HWY_INLINE VU merge_even_odd(VU even, VU odd) {
   return hn::OddEven(hn::BitCast(U(), hn::ShiftLeft<32>(hn::BitCast(wide, odd))), even);
 }
 
-// Bit-equal to kernels/philox.hpp, lane by lane.
+// Bit-equal to kernels/math/philox.hpp, lane by lane.
 HWY_INLINE PhiloxVectors philox_vectors(std::uint64_t seed, VU c0, VU c1, VU c2, VU c3) {
   const U u;
   VU e0 = c0, e1 = c1, e2 = c2, e3 = c3;
@@ -111,7 +111,7 @@ HWY_INLINE VF float_of(VU r) {
   return hn::MulAdd(high, constant(65536.0f), low);
 }
 
-// (r + 0.5) 2^-32 as kernels/philox.hpp's unit_float rounds it.
+// (r + 0.5) 2^-32 as kernels/math/philox.hpp's unit_float rounds it.
 HWY_INLINE VF unit_of(VU r) { return hn::Add(hn::Mul(float_of(r), constant(0x1p-32f)), constant(0x1p-33f)); }
 
 // (2 u - 1) * 3, from the signed integer so that nothing cancels. Max error: 1 ulp.

@@ -5,9 +5,9 @@
 
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
-#include "kernels/adam.hpp"
-#include "kernels/learning_rate.hpp"
-#include "kernels/permutation.hpp"
+#include "kernels/math/adam.hpp"
+#include "kernels/math/learning_rate.hpp"
+#include "kernels/math/permutation.hpp"
 
 namespace ebm::cpu {
 namespace {

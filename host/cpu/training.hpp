@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "host/cpu/thread_pool.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 
 namespace ebm::cpu {
 

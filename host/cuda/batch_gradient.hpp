@@ -1,8 +1,8 @@
-// The parameter gradient of a batch on the device: kernels/gradient.hpp with its memory.
+// The parameter gradient of a batch on the device: kernels/training/gradient.hpp with its memory.
 #pragma once
 
 #include "host/cuda/network.hpp"
-#include "kernels/gradient.hpp"
+#include "kernels/training/gradient.hpp"
 
 namespace ebm {
 

@@ -3,7 +3,7 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
-#include "kernels/image.hpp"
+#include "kernels/energy/image.hpp"
 
 namespace ebm {
 

@@ -1,5 +1,5 @@
-// What CUDA devices there are. Plain C++, so that host/device.cpp needs no CUDA header. None of these throws for a
-// machine without a driver or a device: such a machine has no devices.
+// What CUDA devices there are. Plain C++, so that host/engine/device.cpp needs no CUDA header. None of these throws for
+// a machine without a driver or a device: such a machine has no devices.
 #pragma once
 
 #include <string>

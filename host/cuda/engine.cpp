@@ -1,5 +1,5 @@
-// The CUDA engine behind host/engine.hpp: a Context per engine, everything of one network on its stream.
-#include "host/engine.hpp"
+// The CUDA engine behind host/engine/engine.hpp: a Context per engine, everything of one network on its stream.
+#include "host/engine/engine.hpp"
 
 #include <fmt/format.h>
 
@@ -11,8 +11,8 @@
 #include "host/cuda/network.hpp"
 #include "host/cuda/training.hpp"
 #include "host/cuda/transition.hpp"
-#include "kernels/chains.hpp"
-#include "kernels/evaluate.hpp"
+#include "kernels/chains/chains.hpp"
+#include "kernels/energy/evaluate.hpp"
 
 namespace ebm {
 namespace {

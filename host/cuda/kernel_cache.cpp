@@ -7,8 +7,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "host/core/fingerprint.hpp"
 #include "host/files/atomic_file.hpp"
-#include "host/fingerprint.hpp"
 
 namespace ebm {
 namespace {

@@ -80,7 +80,7 @@ std::optional<MmaPlan> choose_mma_plan(const MmaShape& shape, const MmaVariant& 
 
 std::string mma_kernel_source(const MmaShape& shape, const MmaVariant& variant) {
   return fmt::format(
-      "#include \"kernels/mma_chains.cuh\"\n"
+      "#include \"kernels/chains/mma_chains.cuh\"\n"
       "struct Instance {{\n"
       "  static constexpr ebm::MmaShape kShape{{{}, {}, {}, {{{}}}, static_cast<ebm::ActivationKind>({})}};\n"
       "  static constexpr ebm::MmaVariant kVariant{{{}, {}, {}}};\n"

@@ -1,4 +1,4 @@
-// The tensor-core chains of one network: kernels/mma_chains.hpp with its kernels, image and plans.
+// The tensor-core chains of one network: kernels/chains/mma_chains.hpp with its kernels, image and plans.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 
 #include "ebmcuda/device.hpp"
 #include "host/cuda/network.hpp"
-#include "kernels/mma_chains.hpp"
+#include "kernels/chains/mma_chains.hpp"
 
 namespace ebm {
 

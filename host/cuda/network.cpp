@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/image.hpp"
+#include "kernels/energy/image.hpp"
 
 namespace ebm {
 namespace {
@@ -15,7 +15,7 @@ static_assert(static_cast<int>(Activation::elu) == static_cast<int>(ActivationKi
 static_assert(static_cast<int>(Activation::relu) == static_cast<int>(ActivationKind::relu));
 
 constexpr int kNarrow = 8, kWide = 32;
-constexpr int kPartsPerChain = 8;  // kParts of kernels/tile.cuh: threads per chain
+constexpr int kPartsPerChain = 8;  // kParts of kernels/energy/tile.cuh: threads per chain
 
 LayerView layer_view(int in, int out, std::uint64_t image_offset, std::uint64_t parameter) {
   LayerView layer{};

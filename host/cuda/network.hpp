@@ -1,4 +1,4 @@
-// A network's parameters on the device, in the layout of kernels/network.hpp, and the plans of its tile kernels.
+// A network's parameters on the device, in the layout of kernels/energy/network.hpp, and the plans of its tile kernels.
 #pragma once
 
 #include <span>
@@ -6,8 +6,8 @@
 
 #include "ebmcuda/mlp.hpp"
 #include "host/cuda/memory.hpp"
-#include "kernels/network.hpp"
-#include "kernels/plan.hpp"
+#include "kernels/energy/network.hpp"
+#include "kernels/energy/plan.hpp"
 
 namespace ebm {
 

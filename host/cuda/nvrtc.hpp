@@ -26,7 +26,8 @@ struct Nvrtc {
   static const Nvrtc* find();
 };
 
-// A header of the library's own kernels, as they are included: {"kernels/philox.hpp", "..."}. Written by the build.
+// A header of the library's own kernels, as they are included: {"kernels/math/philox.hpp", "..."}. Written by the
+// build.
 struct KernelHeader {
   const char* name;
   const char* text;

@@ -8,7 +8,7 @@
 #include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
 #include "host/cuda/transition.hpp"
-#include "kernels/training.hpp"
+#include "kernels/training/training.hpp"
 
 namespace ebm {
 namespace {

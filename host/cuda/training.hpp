@@ -1,7 +1,7 @@
 #pragma once
 
 #include "host/cuda/context.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 
 namespace ebm {
 

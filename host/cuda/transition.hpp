@@ -2,8 +2,8 @@
 #pragma once
 
 #include "host/cuda/memory.hpp"
-#include "host/engine.hpp"
-#include "kernels/chains.hpp"
+#include "host/engine/engine.hpp"
+#include "kernels/chains/chains.hpp"
 
 namespace ebm {
 

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "ebmcuda/files.hpp"
-#include "host/check.hpp"
+#include "host/core/check.hpp"
 #include "host/files/atomic_file.hpp"
 #include "host/files/csv.hpp"
 #include "host/files/input_file.hpp"

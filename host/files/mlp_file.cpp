@@ -8,7 +8,7 @@
 #include <set>
 #include <string>
 
-#include "host/check.hpp"
+#include "host/core/check.hpp"
 #include "host/files/safetensors.hpp"
 #include "host/files/text.hpp"
 

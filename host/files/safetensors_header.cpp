@@ -8,8 +8,8 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "host/core/names.hpp"
 #include "host/files/text.hpp"
-#include "host/names.hpp"
 
 namespace ebm {
 namespace {

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "host/cuda/kernel_cache.hpp"
-#include "host/files/support.hpp"
+#include "tests/files/support.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include "ebmcuda/error.hpp"
 #include "host/cuda/context.hpp"
 #include "host/cuda/devices.hpp"
-#include "kernels/chains.hpp"
+#include "kernels/chains/chains.hpp"
 
 namespace {
 

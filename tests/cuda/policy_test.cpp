@@ -6,8 +6,8 @@
 #include "host/cuda/devices.hpp"
 #include "host/cuda/network.hpp"
 #include "host/cuda/transition.hpp"
-#include "kernels/chains.hpp"
-#include "kernels/evaluate.hpp"
+#include "kernels/chains/chains.hpp"
+#include "kernels/energy/evaluate.hpp"
 #include "support/networks.hpp"
 
 namespace {

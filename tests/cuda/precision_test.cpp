@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "host/cuda/devices.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 #include "support/networks.hpp"
 
 namespace {

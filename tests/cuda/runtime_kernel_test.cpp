@@ -10,9 +10,9 @@
 #include "host/cuda/mma.hpp"
 #include "host/cuda/nvrtc.hpp"
 #include "host/cuda/runtime_compiler.hpp"
-#include "host/engine.hpp"
-#include "host/files/support.hpp"
+#include "host/engine/engine.hpp"
 #include "support/networks.hpp"
+#include "tests/files/support.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include "ebmcuda/error.hpp"
 #include "faulty_runtime.hpp"
 #include "host/cuda/devices.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 #include "support/networks.hpp"
 
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/normal.hpp"
+#include "kernels/math/normal.hpp"
 #include "support/engines.hpp"
 #include "support/networks.hpp"
 
@@ -15,7 +15,7 @@ using namespace support;
 class NoiseTest : public EngineTest {
  protected:
   static constexpr std::uint64_t kSeed = 0x123456789abcdef0;
-  // What the engines promise for every pair of words (kernels/normal.hpp; the CPU's vector formulas are closer).
+  // What the engines promise for every pair of words (kernels/math/normal.hpp; the CPU's vector formulas are closer).
   double normal_error() const {
     if (is_cpu()) return 1e-6;
     return static_cast<double>(GetParam().precision == ebm::Precision::fp16 ? ebm::kFastNormalError

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "ebmcuda/sampler.hpp"
-#include "host/transition.hpp"
+#include "host/sampling/transition.hpp"
 #include "support/engines.hpp"
 #include "support/networks.hpp"
 

@@ -1,5 +1,5 @@
 #include "ebmcuda/error.hpp"
-#include "host/checkpoint.hpp"
+#include "host/training/checkpoint.hpp"
 #include "tests/fuzz/input.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

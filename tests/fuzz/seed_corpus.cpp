@@ -2,9 +2,9 @@
 #include <filesystem>
 
 #include "ebmcuda/files.hpp"
-#include "host/checkpoint.hpp"
 #include "host/files/npy.hpp"
 #include "host/files/safetensors.hpp"
+#include "host/training/checkpoint.hpp"
 
 namespace {
 

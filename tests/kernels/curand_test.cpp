@@ -17,7 +17,7 @@
 
 #include <random>
 
-#include "kernels/philox.hpp"
+#include "kernels/math/philox.hpp"
 #include "reference/random.hpp"
 
 namespace {

@@ -1,5 +1,5 @@
 // The learning-rate schedule against the reference, and its corner values by hand.
-#include "kernels/learning_rate.hpp"
+#include "kernels/math/learning_rate.hpp"
 
 #include <gtest/gtest.h>
 

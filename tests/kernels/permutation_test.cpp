@@ -1,5 +1,5 @@
 // The keyed bijection that draws replay slots and orders data.
-#include "kernels/permutation.hpp"
+#include "kernels/math/permutation.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>

@@ -1,5 +1,5 @@
 // The library's random bits are Philox4x32-10 with the counter layout of the Contract.
-#include "kernels/philox.hpp"
+#include "kernels/math/philox.hpp"
 
 #include <Random123/philox.h>
 #include <gtest/gtest.h>

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "ebmcuda/device.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 
 namespace support {
 

@@ -7,7 +7,7 @@
 
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
-#include "host/engine.hpp"
+#include "host/engine/engine.hpp"
 #include "reference/chains.hpp"
 #include "reference/network.hpp"
 

@@ -1,6 +1,6 @@
 #include "support/training.hpp"
 
-#include "host/transition.hpp"
+#include "host/sampling/transition.hpp"
 #include "support/networks.hpp"
 
 namespace support {

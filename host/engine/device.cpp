@@ -1,0 +1,91 @@
+#include "ebmcuda/device.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include "host/core/check.hpp"
+#include "host/engine/engine.hpp"
+
+#if EBMCUDA_WITH_CUDA
+#include "host/cuda/devices.hpp"
+#endif
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+namespace ebm {
+namespace {
+
+// Threads the process may use: its affinity mask where the system has one (containers, taskset).
+int usable_threads() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+Device Device::cpu(int threads) {
+  require(threads >= 0 && threads <= 1024, "threads", threads, "must be in 0 .. 1024 (0: all)");
+  Device device;
+  device.threads_ = threads == 0 ? usable_threads() : threads;
+  return device;
+}
+
+Device Device::cuda(int ordinal, Precision precision) {
+#if EBMCUDA_WITH_CUDA
+  const int count = cuda_device_count();
+  require(count > 0, "device", "cuda", "no CUDA device was found on this machine; use cpu");
+  require(ordinal >= 0 && ordinal < count, "device", fmt::format("cuda:{}", ordinal),
+          fmt::format("ordinals on this machine are 0 .. {}", count - 1));
+  Device device;
+  device.kind_ = Kind::cuda;
+  device.ordinal_ = ordinal;
+  device.precision_ = precision;
+  return device;
+#else
+  static_cast<void>(ordinal);
+  static_cast<void>(precision);
+  reject("device", "cuda", "this build has no CUDA engine (EBMCUDA_CUDA=OFF); use cpu");
+#endif
+}
+
+Device Device::automatic(int threads) {
+  const Device cpu_device = cpu(threads);
+#if EBMCUDA_WITH_CUDA
+  for (int ordinal = 0; ordinal < cuda_device_count(); ++ordinal) {
+    if (cuda_device_works(ordinal)) return cuda(ordinal);
+  }
+#endif
+  return cpu_device;
+}
+
+Device Device::on_stream(void* stream) const {
+  require(kind_ == Kind::cuda, "stream", "given", "only a CUDA device has streams");
+  Device device = *this;
+  device.stream_ = stream;
+  return device;
+}
+
+std::vector<DeviceDescription> available_devices() {
+  std::vector<DeviceDescription> devices{{"cpu", make_engine(Device::cpu())->description()}};
+#if EBMCUDA_WITH_CUDA
+  for (int i = 0; i < cuda_device_count(); ++i) devices.push_back({fmt::format("cuda:{}", i), cuda_device_detail(i)});
+#endif
+  return devices;
+}
+
+std::vector<std::string> build_description() {
+  return {
+    "version " EBMCUDA_VERSION,
+#if EBMCUDA_WITH_CUDA
+        "cuda on",
+#else
+        "cuda off",
+#endif
+  };
+}
+
+}  // namespace ebm

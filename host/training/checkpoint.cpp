@@ -1,0 +1,217 @@
+#include "host/training/checkpoint.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "host/core/check.hpp"
+#include "host/training/checkpoint_archive.hpp"
+
+namespace ebm {
+namespace {
+
+// Each visit below takes its struct apart by name, so that a field that is added and forgotten here does not compile.
+// One function serves both directions; `Struct` is const when a checkpoint is written.
+
+template <class Archive, class Struct>
+void visit_shape(Archive& archive, Struct& shape) {
+  auto& [dim, hidden, activation, head, outputs, confinement] = shape;
+  archive("model.dim", dim);
+  archive("model.hidden", hidden);
+  archive("model.activation", activation);
+  archive("model.head", head);
+  archive("model.outputs", outputs);
+  archive("model.confinement", confinement);
+}
+
+template <class Archive>
+void visit_limits(Archive& archive, auto& grad_clip, auto& clamp) {
+  archive("sampler.grad_clip", grad_clip);
+  if (!archive.flag("sampler.clamp", clamp.has_value())) return;
+  if constexpr (Archive::kReads) clamp.emplace();
+  auto& [lo, hi] = *clamp;
+  archive.tensor("sampler.clamp.lo", lo);
+  archive.tensor("sampler.clamp.hi", hi);
+}
+
+template <class Archive>
+void visit_sampler(Archive& archive, auto& sampler) {
+  const bool is_mala = archive.choice("sampler", "langevin", "mala", std::holds_alternative<Mala>(sampler));
+  if constexpr (Archive::kReads) {
+    if (is_mala) {
+      sampler = Mala{};
+    } else {
+      sampler = LangevinDynamics{};
+    }
+  }
+  if (is_mala) {
+    auto& [step_size, jump_prob, grad_clip, clamp] = std::get<Mala>(sampler);
+    archive("sampler.step_size", step_size);
+    archive("sampler.jump_prob", jump_prob);
+    visit_limits(archive, grad_clip, clamp);
+  } else {
+    auto& [step_size, noise_scale, grad_clip, clamp] = std::get<LangevinDynamics>(sampler);
+    archive("sampler.step_size", step_size);
+    archive("sampler.noise_scale", noise_scale);
+    visit_limits(archive, grad_clip, clamp);
+  }
+}
+
+template <class Archive, class Struct>
+void visit_objective(Archive& archive, Struct& objective) {
+  auto& [chain_start, sampler, n_steps, energy_reg, difference_prob, target_acceptance, buffer] = objective;
+  archive("objective.chain_start", chain_start);
+  visit_sampler(archive, sampler);
+  archive("objective.n_steps", n_steps);
+  archive("objective.energy_reg", energy_reg);
+  archive("objective.difference_prob", difference_prob);
+  archive("objective.target_acceptance", target_acceptance);
+  auto& [capacity, reinit_prob] = buffer;
+  archive("buffer.capacity", capacity);
+  archive("buffer.reinit_prob", reinit_prob);
+}
+
+template <class Archive, class Struct>
+void visit_optimizer(Archive& archive, Struct& optimizer) {
+  auto& [learning_rate, beta1, beta2, epsilon, weight_decay, grad_norm_clip, warmup, decay] = optimizer;
+  archive("optimizer.learning_rate", learning_rate);
+  archive("optimizer.beta1", beta1);
+  archive("optimizer.beta2", beta2);
+  archive("optimizer.epsilon", epsilon);
+  archive("optimizer.weight_decay", weight_decay);
+  archive("optimizer.grad_norm_clip", grad_norm_clip);
+  archive("optimizer.warmup", warmup);
+  archive("optimizer.decay", decay);
+}
+
+template <class Archive, class Struct>
+void visit_options(Archive& archive, Struct& options) {
+  auto& [iterations, batch_size, objective, optimizer, ema, dequantize, seed, log_every] = options;
+  archive("trainer.iterations", iterations);
+  archive("trainer.batch_size", batch_size);
+  visit_objective(archive, objective);
+  visit_optimizer(archive, optimizer);
+  archive("trainer.ema", ema);
+  archive("trainer.dequantize", dequantize);
+  archive("trainer.seed", seed);
+  archive("trainer.log_every", log_every);
+}
+
+template <class Archive, class Struct>
+void visit_stats(Archive& archive, Struct& stats) {
+  auto& [steps, restarts, reinitialized, proposed, accepted, jumps_proposed, jumps_accepted, differences_proposed,
+         differences_accepted] = stats;
+  archive("since_log.steps", steps);
+  archive("since_log.restarts", restarts);
+  archive("since_log.reinitialized", reinitialized);
+  archive("since_log.proposed", proposed);
+  archive("since_log.accepted", accepted);
+  archive("since_log.jumps_proposed", jumps_proposed);
+  archive("since_log.jumps_accepted", jumps_accepted);
+  archive("since_log.differences_proposed", differences_proposed);
+  archive("since_log.differences_accepted", differences_accepted);
+}
+
+template <class Archive, class Struct>
+void visit_state(Archive& archive, Struct& state, const MlpShape& shape, const TrainerOptions& options) {
+  auto& [iteration, parameters, adam_m, adam_v, ema, step_size, buffer_x, buffer_steps] = state;
+  archive("state.iteration", iteration);
+  archive("state.step_size", step_size);
+  const std::uint64_t count = shape.parameter_count();
+  archive.tensor("parameters", parameters, {count});
+  archive.tensor("adam.m", adam_m, {count});
+  archive.tensor("adam.v", adam_v, {count});
+  if (options.ema > 0) archive.tensor("ema", ema, {count});
+  if (options.objective.chain_start == ChainStart::persistent) {
+    const auto capacity = static_cast<std::uint64_t>(options.objective.buffer.capacity);
+    archive.tensor("buffer.x", buffer_x, {capacity, static_cast<std::uint64_t>(shape.dim)});
+    archive.tensor("buffer.steps", buffer_steps, {capacity});
+  }
+}
+
+// What training never produces. A checkpoint that can't be resumed must not take the place of one that can, so this is
+// asked before writing, too. Adam's second moment may overflow to infinity, which only means no step for that
+// parameter.
+template <class Archive>
+void check_state(const Archive& archive, const TrainingState& state, const TrainerOptions& options) {
+  const auto check = [&](std::string_view name, std::span<const float> values, auto good) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (!good(values[i])) archive.fail(fmt::format("tensor '{}': element {} is {}", name, i, values[i]));
+    }
+  };
+  const auto is_finite = [](float v) { return std::isfinite(v); };
+  check("parameters", state.parameters, is_finite);
+  check("ema", state.ema, is_finite);
+  check("buffer.x", state.buffer_x, is_finite);
+  check("adam.m", state.adam_m, is_finite);
+  check("adam.v", state.adam_v, [](float v) { return v >= 0; });
+  for (const std::uint64_t step : state.buffer_steps) {
+    if (step >> 48 != 0) archive.fail(fmt::format("tensor 'buffer.steps': {} is not below 2^48", step));
+  }
+  if (state.iteration < 0 || state.iteration > options.iterations) {
+    archive.fail(fmt::format("state.iteration = {}: must be in 0 .. {}", state.iteration, options.iterations));
+  }
+  if (!(std::isfinite(state.step_size) && state.step_size > 0)) {
+    archive.fail(fmt::format("state.step_size = {}: must be finite and > 0", state.step_size));
+  }
+}
+
+}  // namespace
+
+void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  auto& [model, options, state, since_log, fingerprint] = checkpoint;
+  CheckpointWriter archive(path);
+  visit_shape(archive, model.shape());
+  visit_options(archive, options);
+  check_state(archive, state, options);
+  visit_state(archive, state, model.shape(), options);
+  visit_stats(archive, since_log);
+  archive("data.fingerprint", fingerprint);
+  if (archive.flag("data.standardized", model.standardization().has_value())) {
+    archive.tensor("data.mean", model.standardization()->mean);
+    archive.tensor("data.std", model.standardization()->std);
+  }
+  archive.notes(model.notes());
+  archive.commit();
+}
+
+Checkpoint read_checkpoint(const std::filesystem::path& path) { return read_checkpoint(InputFile(path)); }
+
+Checkpoint read_checkpoint(InputFile file) {
+  CheckpointReader archive(std::move(file));
+  try {
+    MlpShape shape;
+    visit_shape(archive, shape);
+    shape.validate();
+    TrainerOptions options;
+    visit_options(archive, options);
+    TrainingState state;
+    visit_state(archive, state, shape, options);
+    check_state(archive, state, options);
+    ChainStats since_log;
+    visit_stats(archive, since_log);
+    std::uint64_t fingerprint = 0;
+    archive("data.fingerprint", fingerprint);
+
+    // The parameters have been read by now, so the shape is no larger than the file says.
+    Mlp model(std::move(shape));
+    std::ranges::copy(state.parameters, model.parameters().begin());
+    if (archive.flag("data.standardized", false)) {
+      Standardization standardization;
+      archive.tensor("data.mean", standardization.mean);
+      archive.tensor("data.std", standardization.std);
+      model.set_standardization(std::move(standardization));
+    }
+    archive.notes(model.notes());
+    archive.finish();
+    return {std::move(model), std::move(options), std::move(state), since_log, fingerprint};
+  } catch (const ConfigError& error) {
+    archive.fail(error.what());
+  }
+}
+
+}  // namespace ebm

@@ -1,0 +1,29 @@
+// Everything a training run needs to go on, in one safetensors file. Layout: docs/files.md.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "ebmcuda/trainer.hpp"
+#include "host/engine/engine.hpp"
+#include "host/files/input_file.hpp"
+
+namespace ebm {
+
+struct Checkpoint {
+  Mlp model;  // shape and standardisation; the raw parameters are in `state`
+  TrainerOptions options;
+  TrainingState state;
+  ChainStats since_log;           // statistics not yet reported to a progress callback
+  std::uint64_t fingerprint = 0;  // of the training data and labels
+};
+
+// Atomic: beside, synced, renamed. Throws WriteError, also for a state that could not be resumed (a NaN), so that it
+// never takes the place of a good checkpoint.
+void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
+// Throws FormatError that names the tensor or key. The options' ranges are left to TrainerOptions::validate, which
+// needs the data's size.
+Checkpoint read_checkpoint(const std::filesystem::path& path);
+Checkpoint read_checkpoint(InputFile file);
+
+}  // namespace ebm

@@ -1,0 +1,291 @@
+#include "ebmcuda/trainer.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cmath>
+
+#include "host/core/check.hpp"
+#include "host/core/fingerprint.hpp"
+#include "host/engine/engine.hpp"
+#include "host/sampling/transition.hpp"
+#include "host/training/checkpoint.hpp"
+#include "kernels/math/learning_rate.hpp"
+
+namespace ebm {
+namespace {
+
+// Tells a resumed run that its data has changed.
+std::uint64_t fingerprint_of(MatrixView data, std::span<const int> labels) {
+  Fingerprint print;
+  print.add(data.rows);
+  print.add(data.cols);
+  for (const float v : data.values()) print.add(std::bit_cast<std::uint32_t>(v));
+  for (const int label : labels) print.add(static_cast<std::uint64_t>(label));
+  return print.value();
+}
+
+void check_labels(const MlpShape& shape, std::span<const int> labels, std::size_t n_data) {
+  if (labels.empty()) return;
+  require(shape.head == Head::logits, "labels", "given", "a scalar head takes no labels; use head = logits");
+  require(labels.size() == n_data, "labels", labels.size(),
+          fmt::format("must hold one label for each of the {} points", n_data));
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    require(labels[i] >= 0 && labels[i] < shape.outputs, "labels", labels[i],
+            fmt::format("must be in 0 .. {} (row {})", shape.outputs - 1, i));
+  }
+}
+
+TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options) {
+  TrainingPlan plan;
+  plan.shape = model.shape();
+  plan.iterations = options.iterations;
+  plan.batch_size = options.batch_size;
+  plan.chain_start = options.objective.chain_start;
+  plan.transition = resolve(options.objective.sampler, model);
+  plan.transition.difference_prob = options.objective.difference_prob;
+  plan.n_steps = options.objective.n_steps;
+  plan.energy_reg = options.objective.energy_reg;
+  if (plan.transition.kind == Transition::Kind::mala) plan.target_acceptance = options.objective.target_acceptance;
+  if (plan.chain_start == ChainStart::persistent) {
+    plan.buffer_capacity = options.objective.buffer.capacity;
+    plan.reinit_prob = options.objective.buffer.reinit_prob;
+  }
+  plan.optimizer = options.optimizer;
+  plan.ema = options.ema;
+  if (options.dequantize > 0) {
+    plan.dequantize.assign(static_cast<std::size_t>(model.dim()), options.dequantize);
+    if (const auto& standardization = model.standardization()) {
+      for (std::size_t d = 0; d < plan.dequantize.size(); ++d) plan.dequantize[d] /= standardization->std[d];
+    }
+  }
+  plan.seed = options.seed;
+  return plan;
+}
+
+TrainingState initial_state(const Mlp& model, const TrainerOptions& options) {
+  TrainingState state;
+  state.parameters.assign(model.parameters().begin(), model.parameters().end());
+  state.adam_m.assign(state.parameters.size(), 0.0f);
+  state.adam_v.assign(state.parameters.size(), 0.0f);
+  if (options.ema > 0) state.ema = state.parameters;
+  state.step_size = step_size_of(options.objective.sampler);
+  if (options.objective.chain_start == ChainStart::persistent) {
+    const ReplayBuffer buffer(model, options.objective.buffer, options.seed);
+    state.buffer_x.assign(buffer.positions().values().begin(), buffer.positions().values().end());
+    state.buffer_steps = buffer.steps();
+  }
+  return state;
+}
+
+Mlp with_parameters(const Mlp& shape_of, std::span<const float> parameters) {
+  Mlp model = shape_of;
+  std::ranges::copy(parameters, model.parameters().begin());
+  return model;
+}
+
+}  // namespace
+
+void ContrastiveDivergence::validate(int dim) const {
+  std::visit([&](const auto& s) { s.validate(dim); }, sampler);
+  require(n_steps >= 1, "langevin_steps", n_steps, "must be >= 1");
+  require_non_negative("energy_reg", energy_reg);
+  require_probability("difference_prob", difference_prob);
+  require(difference_prob == 0 || std::holds_alternative<Mala>(sampler), "difference_prob", difference_prob,
+          "difference moves need the mala sampler");
+  if (target_acceptance) {
+    require(*target_acceptance > 0 && *target_acceptance < 1, "target_acceptance", *target_acceptance,
+            "must be in (0, 1)");
+  }
+  if (chain_start == ChainStart::persistent) buffer.validate();
+}
+
+void Adam::validate() const {
+  require_positive("learning_rate", learning_rate);
+  require(beta1 >= 0 && beta1 < 1, "beta1", beta1, "must be in [0, 1)");
+  require(beta2 >= 0 && beta2 < 1, "beta2", beta2, "must be in [0, 1)");
+  require_positive("epsilon", epsilon);
+  require_non_negative("weight_decay", weight_decay);
+  require_non_negative("grad_norm_clip", grad_norm_clip);
+  require(warmup >= 0, "warmup", warmup, "must be >= 0");
+}
+
+double Adam::rate(std::int64_t t, std::int64_t n) const {
+  return ebm::learning_rate(learning_rate, warmup, static_cast<int>(decay), t, n);
+}
+
+void TrainerOptions::validate(int dim, std::size_t n_data) const {
+  require(iterations >= 1, "iterations", iterations, "must be >= 1");
+  require(batch_size >= 1 && batch_size <= (1 << 24), "batch_size", batch_size, "must be in 1 .. 2^24");
+  objective.validate(dim);
+  if (objective.chain_start == ChainStart::persistent) {
+    require(batch_size <= objective.buffer.capacity, "batch_size", batch_size,
+            fmt::format("must be <= buffer_size = {}", objective.buffer.capacity));
+  }
+  optimizer.validate();
+  require(ema >= 0 && ema < 1, "ema", ema, "must be in [0, 1)");
+  require_non_negative("dequantize", dequantize);
+  require(log_every >= 1, "log_every", log_every, "must be >= 1");
+  require(n_data >= 1 && n_data < (std::size_t{1} << 32), "data", n_data, "must hold 1 .. 2^32 - 1 points");
+}
+
+struct Trainer::State {
+  Mlp model;  // shape, standardisation and notes; its parameters are the initial ones
+  TrainerOptions options;
+  std::uint64_t fingerprint = 0;
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<TrainingSession> session;
+  std::int64_t iteration = 0;
+  ChainStats since_log;
+  IterationStats last;
+
+  State(Mlp m, TrainerOptions o) : model(std::move(m)), options(std::move(o)) {}
+
+  void open(MatrixView data, std::span<const int> labels, const Device& device, TrainingState start) {
+    iteration = start.iteration;
+    engine = make_engine(device);
+    const Matrix points = model.to_model_space(data);
+    session = engine->train(make_plan(model, options), std::move(start), points.values(), labels);
+  }
+};
+
+Trainer::Trainer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Trainer::Trainer(Trainer&&) noexcept = default;
+Trainer& Trainer::operator=(Trainer&&) noexcept = default;
+Trainer::~Trainer() = default;
+
+Trainer::Trainer(Mlp model, MatrixView data, TrainerOptions options, const Device& device, std::span<const int> labels)
+    : state_(std::make_unique<State>(std::move(model), std::move(options))) {
+  State& s = *state_;
+  s.options.validate(s.model.dim(), data.rows);
+  require_points("data", data, s.model.dim());
+  check_labels(s.model.shape(), labels, data.rows);
+  s.fingerprint = fingerprint_of(data, labels);
+  s.open(data, labels, device, initial_state(s.model, s.options));
+}
+
+Trainer Trainer::resume(const std::filesystem::path& checkpoint_path, MatrixView data, const Device& device,
+                        std::span<const int> labels) {
+  Checkpoint checkpoint = read_checkpoint(checkpoint_path);
+  auto state = std::make_unique<State>(std::move(checkpoint.model), std::move(checkpoint.options));
+  state->options.validate(state->model.dim(), data.rows);
+  require_points("data", data, state->model.dim());
+  check_labels(state->model.shape(), labels, data.rows);
+  state->fingerprint = fingerprint_of(data, labels);
+  require(
+      state->fingerprint == checkpoint.fingerprint, "data", fmt::format("fingerprint {:016x}", state->fingerprint),
+      fmt::format("the checkpoint was made with other data or labels (fingerprint {:016x})", checkpoint.fingerprint));
+  state->since_log = checkpoint.since_log;
+  state->open(data, labels, device, std::move(checkpoint.state));
+  return Trainer(std::move(state));
+}
+
+void Trainer::fit(const std::function<bool(const TrainProgress&)>& progress, std::int64_t max_iterations) {
+  State& s = *state_;
+  std::int64_t end = s.options.iterations;
+  if (max_iterations >= 0) end = std::min(end, s.iteration + std::min(max_iterations, end - s.iteration));
+  const auto clock_seconds = [] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  };
+  const double start = clock_seconds();
+  double last_report = start;
+  std::uint64_t steps_here = 0;  // since the last report, in this call: what the clock saw
+  while (s.iteration < end) {
+    // Stop at multiples of log_every whatever the iteration began at, so that a resumed run logs the same lines.
+    const std::int64_t stop = std::min((s.iteration / s.options.log_every + 1) * s.options.log_every, end);
+    for (const IterationStats& stats : s.session->run(stop - s.iteration)) {
+      if (!std::isfinite(stats.gradient_norm) || !std::isfinite(stats.energy_data) ||
+          !std::isfinite(stats.energy_samples)) {
+        throw DivergenceError(stats.iteration,
+                              fmt::format("energy of data {}, of samples {}, gradient norm {}", stats.energy_data,
+                                          stats.energy_samples, stats.gradient_norm));
+      }
+      s.since_log += stats.chains;
+      steps_here += stats.chains.steps;
+      s.last = stats;
+      s.iteration = stats.iteration + 1;
+    }
+    if (s.iteration % s.options.log_every != 0 && s.iteration != s.options.iterations) continue;
+    TrainProgress report;
+    report.iteration = s.iteration;
+    report.iterations = s.options.iterations;
+    report.energy_data = s.last.energy_data;
+    report.energy_samples = s.last.energy_samples;
+    report.gradient_norm = s.last.gradient_norm;
+    report.cross_entropy = s.last.cross_entropy;
+    report.step_size = s.last.step_size;
+    report.stats = s.since_log;
+    const double now = clock_seconds();
+    report.seconds = now - start;
+    report.chain_steps_per_second = static_cast<double>(steps_here) / std::max(now - last_report, 1e-9);
+    s.since_log = {};
+    steps_here = 0;
+    last_report = now;
+    if (progress && !progress(report)) return;
+  }
+}
+
+std::int64_t Trainer::iteration() const { return state_->iteration; }
+const TrainerOptions& Trainer::options() const { return state_->options; }
+double Trainer::step_size() const { return state_->session->state().step_size; }
+
+Mlp Trainer::raw_model() const { return with_parameters(state_->model, state_->session->state().parameters); }
+
+Mlp Trainer::model() const {
+  const State& s = *state_;
+  const TrainingState now = s.session->state();
+  Mlp model = with_parameters(s.model, now.ema.empty() ? now.parameters : now.ema);
+  const Sampler& sampler = s.options.objective.sampler;
+  auto& notes = model.notes();
+  notes["sampler"] = std::holds_alternative<Mala>(sampler) ? "mala" : "langevin";
+  notes["step_size"] = fmt::format("{}", now.step_size);
+  if (const auto* langevin = std::get_if<LangevinDynamics>(&sampler)) {
+    notes["noise_scale"] = fmt::format("{}", langevin->effective_noise_scale());
+  } else {
+    notes["jump_prob"] = fmt::format("{}", std::get<Mala>(sampler).jump_prob);
+  }
+  notes["iterations"] = fmt::format("{}", s.iteration);
+  return model;
+}
+
+ReplayBuffer Trainer::buffer() const {
+  const State& s = *state_;
+  require(s.options.objective.chain_start == ChainStart::persistent, "chain_start",
+          to_string(s.options.objective.chain_start), "only persistent chains have a replay buffer");
+  TrainingState now = s.session->state();
+  const std::size_t capacity = now.buffer_steps.size();
+  return ReplayBuffer(s.options.objective.buffer, s.options.seed,
+                      Matrix(capacity, static_cast<std::size_t>(s.model.dim()), std::move(now.buffer_x)),
+                      std::move(now.buffer_steps));
+}
+
+void Trainer::save_checkpoint(const std::filesystem::path& path) const {
+  const State& s = *state_;
+  write_checkpoint(path, {s.model, s.options, s.session->state(), s.since_log, s.fingerprint});
+}
+
+Standardization standardization_of(MatrixView data, float dequantize) {
+  require(data.rows >= 1 && data.cols >= 1, "data", fmt::format("{} x {}", data.rows, data.cols),
+          "must hold at least one point");
+  require_points("data", data, static_cast<int>(data.cols));
+  require_non_negative("dequantize", dequantize);
+  Standardization result;
+  const double n = static_cast<double>(data.rows);
+  for (std::size_t d = 0; d < data.cols; ++d) {
+    double mean = 0, square = 0;
+    for (std::size_t i = 0; i < data.rows; ++i) mean += static_cast<double>(data.data[i * data.cols + d]);
+    mean /= n;
+    for (std::size_t i = 0; i < data.rows; ++i) {
+      const double delta = static_cast<double>(data.data[i * data.cols + d]) - mean;
+      square += delta * delta;
+    }
+    const double width = static_cast<double>(dequantize);
+    const double variance = square / n + width * width / 12;
+    const auto std = static_cast<float>(std::sqrt(variance));
+    result.mean.push_back(static_cast<float>(mean + width / 2));
+    result.std.push_back(std > 0 && std::isfinite(std) ? std : 1.0f);
+  }
+  return result;
+}
+
+}  // namespace ebm

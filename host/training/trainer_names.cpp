@@ -1,0 +1,24 @@
+#include "ebmcuda/trainer.hpp"
+#include "host/core/names.hpp"
+
+namespace ebm {
+namespace {
+
+constexpr Name<ChainStart> kChainStarts[] = {
+    {ChainStart::persistent, "persistent"}, {ChainStart::data, "data"}, {ChainStart::fresh, "fresh"}};
+constexpr Name<LearningRateDecay> kDecays[] = {{LearningRateDecay::constant, "constant"},
+                                               {LearningRateDecay::cosine, "cosine"},
+                                               {LearningRateDecay::linear, "linear"}};
+
+}  // namespace
+
+std::string_view to_string(ChainStart start) { return name_of<ChainStart>(kChainStarts, start); }
+ChainStart parse_chain_start(std::string_view name, std::string_view field) {
+  return parse_name<ChainStart>(kChainStarts, name, field);
+}
+std::string_view to_string(LearningRateDecay decay) { return name_of<LearningRateDecay>(kDecays, decay); }
+LearningRateDecay parse_learning_rate_decay(std::string_view name, std::string_view field) {
+  return parse_name<LearningRateDecay>(kDecays, name, field);
+}
+
+}  // namespace ebm

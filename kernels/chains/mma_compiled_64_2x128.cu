@@ -1,0 +1,4 @@
+// SiLU, 64 dimensions and 2 hidden layers of up to 128 units.
+#include "kernels/chains/mma_compiled.cuh"
+
+template const void* ebm::compiled_mma_kernel<1>(const ebm::MmaVariant&);

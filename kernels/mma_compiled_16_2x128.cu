@@ -1,4 +1,0 @@
-// SiLU, up to 16 dimensions and 2 hidden layers of up to 128 units.
-#include "kernels/mma_compiled.cuh"
-
-template const void* ebm::compiled_mma_kernel<0>(const ebm::MmaVariant&);

@@ -1,4 +1,0 @@
-// SiLU, 64 dimensions and 3 hidden layers of up to 128 units.
-#include "kernels/mma_compiled.cuh"
-
-template const void* ebm::compiled_mma_kernel<2>(const ebm::MmaVariant&);

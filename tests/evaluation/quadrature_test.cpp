@@ -1,0 +1,162 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "ebmcuda/densities.hpp"
+#include "ebmcuda/error.hpp"
+#include "ebmcuda/log_z.hpp"
+#include "tests/evaluation/closed_forms.hpp"
+
+namespace ebm {
+namespace {
+
+const Device kDevice = Device::cpu(1);
+
+Mlp standardized(Mlp model, std::vector<float> mean, std::vector<float> std) {
+  model.set_standardization(Standardization{std::move(mean), std::move(std)});
+  return model;
+}
+
+Mlp twenty_five() {
+  Matrix centres(25, 2);
+  for (std::size_t k = 0; k < 25; ++k) {
+    centres(k, 0) = static_cast<float>(k / 5) - 2;
+    centres(k, 1) = static_cast<float>(k % 5) - 2;
+  }
+  return test::gaussian_mixture(centres, std::vector<double>(25, 0.0), 100.0f);
+}
+
+TEST(Quadrature, GaussiansOfEveryWidth) {
+  for (const int dim : {1, 2}) {
+    for (const float confinement : {1e-4f, 0.01f, 0.25f, 1.0f, 400.0f}) {
+      const QuadratureResult result = quadrature_log_z(test::gaussian(dim, confinement), {}, {}, kDevice);
+      EXPECT_NEAR(result.log_z, test::log_z(dim, confinement), 1e-5) << dim << " " << confinement;
+      EXPECT_LT(result.error, 1e-4);
+      EXPECT_LT(result.border_mass, 1e-8);
+    }
+  }
+}
+
+TEST(Quadrature, IsInDataUnits) {
+  // log Z = log 2 pi + log 2 + log 0.5 + ..., by the volume of the standardisation.
+  const Mlp model = standardized(test::gaussian(2, 1), {3, -40}, {2, 0.25});
+  const QuadratureResult result = quadrature_log_z(model, {}, {}, kDevice);
+  EXPECT_NEAR(result.log_z, test::log_z(2, 1) + std::log(2 * 0.25), 1e-5);
+  EXPECT_LT(result.box.lo[0], 3 - 6 * 2);
+  EXPECT_GT(result.box.hi[0], 3 + 6 * 2);
+  EXPECT_LT(result.box.lo[1], -40 - 6 * 0.25);
+  EXPECT_GT(result.box.hi[1], -40 + 6 * 0.25);
+}
+
+TEST(Quadrature, NarrowModesAndTheLikelihoodOfTheirDraws) {
+  const Mlp model = twenty_five();
+  const Matrix x = draw(Density2d::twenty_five_gaussians, 20'000, 1);
+  const QuadratureResult result = quadrature_log_z(model, {}, x, kDevice);
+  // Logits reach 400, so single-precision energies are good to a few 1e-5.
+  EXPECT_NEAR(result.log_z, test::log_z(2, 100.0f, std::vector<double>(25, 0.0)), 2e-4);
+  double mean = 0, square = 0;
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    const double log_p = log_density(Density2d::twenty_five_gaussians, x(i, 0), x(i, 1));
+    mean += log_p / 20'000;
+    square += log_p * log_p / 20'000;
+  }
+  const LogLikelihood likelihood = log_likelihood(model, x, result.log_z, kDevice);
+  EXPECT_NEAR(likelihood.mean, mean, 5e-4);
+  EXPECT_NEAR(likelihood.standard_error, std::sqrt((square - mean * mean) / 20'000), 1e-4);
+}
+
+TEST(Quadrature, FindsModesAwayFromTheData) {
+  // Half of the mass lies 15, 40 or 300 standard deviations off, with nothing between.
+  for (const float distance : {15.0f, 40.0f, 300.0f}) {
+    const Matrix centres(2, 2, {0, 0, distance * 0.8f, distance * -0.6f});
+    const Mlp model = test::gaussian_mixture(centres, {0, 0}, 1);
+    const QuadratureResult result = quadrature_log_z(model, {}, Matrix(1, 2, {0, 0}), kDevice);
+    EXPECT_NEAR(result.log_z, test::log_z(2, 1, {0, 0}), 0.01) << distance;
+  }
+  const Mlp line = test::gaussian_mixture(Matrix(2, 1, {0, -50}), {0, 1}, 1);
+  EXPECT_NEAR(quadrature_log_z(line, {}, {}, kDevice).log_z, test::log_z(1, 1, {0, 1}), 1e-3);
+}
+
+TEST(Quadrature, AGivenBoxAndGridAreUsed) {
+  // The mass of N(0, 1) between -1 and 2, in data units of standard deviation 2.
+  const Mlp model = standardized(test::gaussian(1, 1), {0}, {2});
+  QuadratureOptions options;
+  options.box = Box{{-2}, {4}};
+  options.border_tolerance = 1;
+  options.points = 1000;
+  const QuadratureResult result = quadrature_log_z(model, options, {}, kDevice);
+  const double share = 0.5 * (std::erf(2 / std::sqrt(2.0)) + std::erf(1 / std::sqrt(2.0)));
+  EXPECT_NEAR(result.log_z, test::log_z(1, 1) + std::log(2.0) + std::log(share), 1e-5);
+  EXPECT_EQ(result.points, 1001);
+  EXPECT_EQ(result.box.lo, options.box->lo);
+  EXPECT_GT(result.border_mass, 1e-3);
+  // The error is what halving the grid changes; second order here, as the border is not empty.
+  options.points = 100;
+  const QuadratureResult coarse = quadrature_log_z(model, options, {}, kDevice);
+  EXPECT_NEAR(coarse.error / result.error, 100, 30);
+}
+
+TEST(Quadrature, RefusesWhatHasMassAtTheBorder) {
+  // No confinement: the integral does not converge.
+  EXPECT_THROW(quadrature_log_z(test::gaussian(1, 0), {}, {}, kDevice), Error);
+  EXPECT_THROW(quadrature_log_z(test::gaussian(2, 0), {}, {}, kDevice), Error);
+  // A box that cuts the mass.
+  QuadratureOptions options;
+  options.box = Box{{-1}, {1}};
+  EXPECT_THROW(quadrature_log_z(test::gaussian(2, 1), options, {}, kDevice), Error);
+  options.border_tolerance = 0.5;
+  EXPECT_NO_THROW(quadrature_log_z(test::gaussian(2, 1), options, {}, kDevice));
+}
+
+TEST(Quadrature, AnEnergyThatGrowsWithoutConfinementIsIntegrable) {
+  // E = |x|: Z = 2.
+  MlpShape shape;
+  shape.dim = 1;
+  shape.hidden = {2};
+  shape.activation = Activation::relu;
+  Mlp model(shape);
+  model.weight(0)[0] = 1;
+  model.weight(0)[1] = -1;
+  model.weight(1)[0] = model.weight(1)[1] = 1;
+  const QuadratureResult result = quadrature_log_z(model, {}, {}, kDevice);
+  EXPECT_NEAR(result.log_z, std::log(2.0), 1e-4);
+  EXPECT_LT(std::abs(result.log_z - std::log(2.0)), result.error + 1e-6);
+}
+
+TEST(Quadrature, RejectsBadRequests) {
+  const Mlp model = test::gaussian(2, 1);
+  EXPECT_THROW(quadrature_log_z(test::gaussian(3, 1), {}, {}, kDevice), ConfigError);
+  QuadratureOptions options;
+  options.points = 31;
+  EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
+  options.points = 1 << 20;
+  EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
+  options = {};
+  options.border_tolerance = 0;
+  EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
+  options = {};
+  options.box = Box{{1}, {0}};
+  EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
+  options.box = Box{{0, 0, 0}, {1}};
+  EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
+  EXPECT_THROW(quadrature_log_z(model, {}, Matrix(4, 3), kDevice), ConfigError);
+  EXPECT_THROW(log_likelihood(model, Matrix(0, 2), 0, kDevice), ConfigError);
+  EXPECT_THROW(log_likelihood(model, Matrix(2, 3), 0, kDevice), ConfigError);
+  EXPECT_THROW(log_likelihood(model, Matrix(2, 2), std::numeric_limits<double>::quiet_NaN(), kDevice), ConfigError);
+}
+
+TEST(Quadrature, NamesAnEnergyThatIsNotANumber) {
+  Mlp model = test::gaussian(1, 1);
+  model.bias(1)[0] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THROW(quadrature_log_z(model, {}, {}, kDevice), Error);
+}
+
+TEST(LogLikelihood, OnePointHasNoStandardError) {
+  const LogLikelihood one = log_likelihood(test::gaussian(2, 1), Matrix(1, 2, {0, 0}), test::log_z(2, 1), kDevice);
+  EXPECT_NEAR(one.mean, -std::log(2 * std::numbers::pi), 1e-6);
+  EXPECT_TRUE(std::isnan(one.standard_error));
+}
+
+}  // namespace
+}  // namespace ebm
