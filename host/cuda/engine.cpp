@@ -47,7 +47,7 @@ class CudaChainSet final : public ChainSet {
     const Context::Scope scope(*context_);
     x_.download(x);
   }
-  void start_uniform() override {
+  void start_uniform(const Transition&) override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
     context_->check(launch_uniform_start(chains(), network_->view().dim, context_->stream()),

@@ -99,7 +99,7 @@ class Anneal {
  public:
   Anneal(ChainSet* chains, const Ladder& ladder, std::int64_t steps, std::size_t n)
       : chains_(chains), ladder_(ladder), steps_(steps), energy_(n), base_energy_(n), log_weights_(n) {
-    transition_.kind = Transition::Kind::mala;
+    transition_.kind = SamplerKind::mala;
   }
 
   // beta[from] -> beta[to] at the present positions.

@@ -134,8 +134,8 @@ std::vector<float> AnnealingBase::draw(std::uint64_t seed, const std::vector<std
   for (std::size_t i = 0; i < ids.size(); ++i) {
     for (std::size_t d = 0; d < n; d += 4) {
       const PhiloxWords w = philox(seed, Purpose::evaluation, ids[i], 0, static_cast<std::uint32_t>(d / 4));
-      std::tie(z[d], z[d + 1]) = normal_pair(w.r0, w.r1);
-      std::tie(z[d + 2], z[d + 3]) = normal_pair(w.r2, w.r3);
+      std::tie(z[d], z[d + 1]) = double_normal_pair(w.r0, w.r1);
+      std::tie(z[d + 2], z[d + 3]) = double_normal_pair(w.r2, w.r3);
     }
     solve_upper(root, std::span(z).first(n));
     for (std::size_t d = 0; d < n; ++d) x[i * n + d] = static_cast<float>(z[d] + gaussian_.mean[d]);
@@ -152,7 +152,7 @@ Ladder pilot_ladder(const EnergyFunction& function, const AnnealingBase& base, s
   chains->set_positions(start);
 
   Transition transition;
-  transition.kind = Transition::Kind::mala;
+  transition.kind = SamplerKind::mala;
   double log_step_size = std::log(0.1), beta = 0;
   const auto run = [&] {
     transition.step_size = static_cast<float>(std::exp(log_step_size));

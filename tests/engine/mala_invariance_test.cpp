@@ -53,10 +53,11 @@ TEST_P(MalaInvarianceTest, GaussianWithJumps) {
         const double acceptance = result.stats.acceptance();
         EXPECT_GT(acceptance, 0.2);
         EXPECT_LT(acceptance, 0.99);
-        const double share = static_cast<double>(result.stats.jumps_proposed) / static_cast<double>(result.stats.steps);
+        const double share =
+            static_cast<double>(result.stats[ebm::Move::jump].proposed) / static_cast<double>(result.stats.steps);
         EXPECT_NEAR(share, static_cast<double>(jump_prob), 0.005);
         if (dim == 1 && jump_prob > 0) {
-          EXPECT_GT(result.stats.jumps_accepted, result.stats.jumps_proposed / 10);
+          EXPECT_GT(result.stats[ebm::Move::jump].accepted, result.stats[ebm::Move::jump].proposed / 10);
         }
         // It must have moved, or leaving the law invariant is nothing.
         std::size_t still = 0;

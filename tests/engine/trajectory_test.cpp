@@ -46,7 +46,7 @@ class TrajectoryTest : public EngineTest {
     options.seed = seed;
     options.first_chain = (std::uint64_t{1} << 33) + 5;  // both words of the chain id
     options.first_step = (std::uint64_t{1} << 32) - 20;  // crosses into the upper word of the step
-    options.init = random_points(kChains, static_cast<std::size_t>(model.dim()), seed + 1);
+    options.init = inside(sampler, random_points(kChains, static_cast<std::size_t>(model.dim()), seed + 1));
     options.thin = 1;
     const ebm::SampleResult result = ebm::sample(model, sampler, options, device());
     ASSERT_EQ(result.trajectory.size(), static_cast<std::size_t>(kSteps));
@@ -199,11 +199,11 @@ TEST_P(TrajectoryTest, MalaCountsItsMoves) {
     options.n_steps = 20;
     options.seed = seed;
     const ebm::ChainStats stats = ebm::sample(model, sampler, options, device()).stats;
-    EXPECT_EQ(stats.proposed, counts.proposed);
-    EXPECT_EQ(stats.accepted, counts.accepted);
-    EXPECT_EQ(stats.jumps_proposed, counts.jumps_proposed);
-    EXPECT_EQ(stats.jumps_accepted, counts.jumps_accepted);
-    EXPECT_EQ(stats.differences_proposed, 0u);
+    EXPECT_EQ(stats[ebm::Move::local].proposed, counts.proposed);
+    EXPECT_EQ(stats[ebm::Move::local].accepted, counts.accepted);
+    EXPECT_EQ(stats[ebm::Move::jump].proposed, counts.jumps_proposed);
+    EXPECT_EQ(stats[ebm::Move::jump].accepted, counts.jumps_accepted);
+    EXPECT_EQ(stats[ebm::Move::difference].proposed, 0u);
     EXPECT_GT(counts.accepted, 0u);
     EXPECT_LT(counts.accepted, counts.proposed);
     EXPECT_GT(counts.jumps_accepted, 0u);
@@ -222,7 +222,7 @@ TEST_P(TrajectoryTest, StandardisedModelSpeaksDataUnits) {
   ebm::SampleOptions options;
   options.n_steps = 10;
   options.seed = 5;
-  options.init = model.to_data_units(random_points(20, 2, 6, 0.5f));
+  options.init = inside(sampler, model.to_data_units(random_points(20, 2, 6, 0.5f)));
   const ebm::SampleResult result = ebm::sample(model, sampler, options, device());
   const ref::Target target{to_reference(model), 1, {}, {}};
   ref::Kernel kernel;

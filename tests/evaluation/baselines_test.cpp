@@ -18,7 +18,7 @@ Matrix correlated(std::size_t n, std::uint64_t seed) {
   Matrix x(n, 2);
   for (std::size_t i = 0; i < n; ++i) {
     const PhiloxWords w = philox(seed, Purpose::evaluation, i, 0, 0);
-    const auto [a, b] = normal_pair(w.r0, w.r1);
+    const auto [a, b] = double_normal_pair(w.r0, w.r1);
     x(i, 0) = static_cast<float>(3 + 2 * a);
     x(i, 1) = static_cast<float>(-1 + a + 0.5 * b);
   }

@@ -24,8 +24,8 @@ bool outside(const Kernel& kernel, const Vector& x) {
   return false;
 }
 
-void restart(const Target& target, std::uint64_t seed, Chain* chain, Counts* counts) {
-  chain->x = uniform_start(seed, chain->id, chain->step, target.network.dim);
+void restart(const Target& target, const Kernel& kernel, std::uint64_t seed, Chain* chain, Counts* counts) {
+  chain->x = uniform_start(kernel, seed, chain->id, chain->step, target.network.dim);
   chain->restarted = true;
   ++counts->restarts;
 }
@@ -38,7 +38,7 @@ void langevin_step(const Target& target, const Kernel& kernel, std::uint64_t see
   Vector y = chain->x;
   for (std::size_t d = 0; d < y.size(); ++d) y[d] += kernel.noise_scale * n[d] - kernel.step_size * g[d];
   if (!finite(here) || !all_finite(y)) {
-    restart(target, seed, chain, counts);
+    restart(target, kernel, seed, chain, counts);
     return;
   }
   for (std::size_t d = 0; d < kernel.lo.size(); ++d) y[d] = std::min(std::max(y[d], kernel.lo[d]), kernel.hi[d]);
@@ -65,7 +65,7 @@ void mala_step(const Target& target, const Kernel& kernel, std::uint64_t seed, E
 
   Vector y = chain->x;
   if (jump) {
-    y = uniform_start(seed, chain->id, chain->step, target.network.dim);
+    y = uniform_start(kernel, seed, chain->id, chain->step, target.network.dim);
   } else if (difference) {
     const Words pick = words(seed, Purpose::difference, chain->id, chain->step, 0);
     const std::uint64_t n = kernel.points.size();
@@ -80,8 +80,11 @@ void mala_step(const Target& target, const Kernel& kernel, std::uint64_t seed, E
   const Evaluation there = target.evaluate(y);
   double log_a = here->energy - there.energy;
   if (jump) {
-    for (const double v : chain->x) {
-      if (std::abs(v) > 3) log_a = -std::numeric_limits<double>::infinity();
+    for (std::size_t d = 0; d < chain->x.size(); ++d) {
+      const double v = chain->x[d];
+      const bool inside =
+          kernel.start_lo.empty() ? std::abs(v) <= 3 : v >= kernel.start_lo[d] && v <= kernel.start_hi[d];
+      if (!inside) log_a = -std::numeric_limits<double>::infinity();
     }
   } else if (!difference) {
     const Vector g_back = clipped(there.gradient, kernel.grad_clip);
@@ -131,12 +134,21 @@ Vector uniform_start(std::uint64_t seed, std::uint64_t chain, std::uint64_t step
   return x;
 }
 
+Vector uniform_start(const Kernel& kernel, std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim) {
+  Vector x = uniform_start(seed, chain, step, dim);
+  if (kernel.start_lo.empty()) return x;
+  for (std::size_t d = 0; d < x.size(); ++d) {
+    x[d] = kernel.start_lo[d] + (kernel.start_hi[d] - kernel.start_lo[d]) * (x[d] / 6 + 0.5);
+  }
+  return x;
+}
+
 void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_steps, Chain* chain, Counts* counts) {
   Evaluation here;
   if (kernel.mala && n_steps > 0) {
     here = target.evaluate(chain->x);
     if (!finite(here)) {
-      restart(target, seed, chain, counts);
+      restart(target, kernel, seed, chain, counts);
       here = target.evaluate(chain->x);
     }
   }

@@ -26,7 +26,8 @@ struct Kernel {
   double step_size = 0.01;
   double noise_scale = 0;  // Langevin
   double grad_clip = std::numeric_limits<double>::infinity();
-  Vector lo, hi;  // both empty: no box
+  Vector lo, hi;              // both empty: no box
+  Vector start_lo, start_hi;  // of the uniform start; both empty: +-3
   double jump_prob = 0;
   double difference_prob = 0;
   std::vector<Vector> points;  // training points of the difference move
@@ -51,8 +52,9 @@ struct Counts {
   std::uint64_t restarts = 0;
 };
 
-// (2u - 1) 3 per dimension, purpose 1: model space.
+// (2u - 1) 3 per dimension, purpose 1: model space. With a region, lo + (hi - lo) u.
 Vector uniform_start(std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim);
+Vector uniform_start(const Kernel& kernel, std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim);
 
 // n_steps of the transition; the chain's step count goes up by n_steps.
 void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_steps, Chain* chain, Counts* counts);

@@ -1,5 +1,7 @@
 #include "support/networks.hpp"
 
+#include <algorithm>
+
 #include <cmath>
 #include <limits>
 #include <random>
@@ -73,14 +75,26 @@ ref::Network to_reference(const ebm::Mlp& model) {
   return network;
 }
 
+ebm::Matrix inside(const ebm::Sampler& sampler, ebm::Matrix x) {
+  const auto& box = std::visit([](const auto& s) -> const std::optional<ebm::Box>& { return s.clamp; }, sampler);
+  if (!box) return x;
+  const auto limit = [](const std::vector<float>& side, std::size_t d) { return side.size() == 1 ? side[0] : side[d]; };
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    for (std::size_t d = 0; d < x.cols(); ++d) x(i, d) = std::clamp(x(i, d), limit(box->lo, d), limit(box->hi, d));
+  }
+  return x;
+}
+
 ref::Kernel to_reference(const ebm::Transition& transition) {
   ref::Kernel kernel;
-  kernel.mala = transition.kind == ebm::Transition::Kind::mala;
+  kernel.mala = transition.kind == ebm::SamplerKind::mala;
   kernel.step_size = static_cast<double>(transition.step_size);
-  kernel.noise_scale = static_cast<double>(transition.noise_scale);
+  kernel.noise_scale = static_cast<double>(transition.own[ebm::LangevinTraits::kNoiseScale]);
   kernel.grad_clip = static_cast<double>(transition.grad_clip);
   kernel.lo = to_reference(transition.clamp_lo);
   kernel.hi = to_reference(transition.clamp_hi);
+  kernel.start_lo = to_reference(transition.start_lo);
+  kernel.start_hi = to_reference(transition.start_hi);
   kernel.jump_prob = static_cast<double>(transition.jump_prob);
   kernel.difference_prob = static_cast<double>(transition.difference_prob);
   return kernel;
