@@ -102,6 +102,34 @@ Local hmc_move(const Target& target, const Kernel& kernel, std::uint64_t seed, c
   return move;
 }
 
+Local malt_move(const Target& target, const Kernel& kernel, std::uint64_t seed, const Evaluation& here,
+                const Chain& chain) {
+  const double h = kernel.step_size, kept = std::exp(-kernel.friction * h / 2);
+  const int dim = target.network.dim;
+  Vector p = normals(seed, chain.id, chain.step, dim, Purpose::momentum);
+  const auto refresh = [&](Purpose purpose, std::uint64_t step) {
+    const Vector xi = normals(seed, chain.id, step, dim, purpose);
+    for (std::size_t d = 0; d < p.size(); ++d) p[d] = kept * p[d] + std::sqrt(1 - kept * kept) * xi[d];
+  };
+  Local move{chain.x, here};
+  for (int l = 0; l < kernel.leapfrog_steps; ++l) {
+    const std::uint64_t step = chain.step + static_cast<std::uint64_t>(l);
+    refresh(Purpose::langevin_noise, step);
+    move.log_ratio += square(p) / 2;
+    Vector g = clipped(move.there.gradient, kernel.grad_clip);
+    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
+    for (std::size_t d = 0; d < p.size(); ++d) move.y[d] += h * p[d];
+    const double kink = move.there.kink_distance;
+    move.there = target.evaluate(move.y);
+    move.there.kink_distance = std::min(move.there.kink_distance, kink);
+    g = clipped(move.there.gradient, kernel.grad_clip);
+    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
+    move.log_ratio -= square(p) / 2;
+    refresh(Purpose::second_half_noise, step);
+  }
+  return move;
+}
+
 void metropolis_step(const Target& target, const Kernel& kernel, std::uint64_t seed, Evaluation* here, Chain* chain,
                      Counts* counts) {
   const Words draw = words(seed, Purpose::move, chain->id, chain->step, 0);
@@ -120,7 +148,8 @@ void metropolis_step(const Target& target, const Kernel& kernel, std::uint64_t s
     for (std::size_t d = 0; d < move.y.size(); ++d) move.y[d] += a[d] - b[d];
     move.there = target.evaluate(move.y);
   } else {
-    move = kernel.hmc ? hmc_move(target, kernel, seed, *here, *chain) : mala_move(target, kernel, seed, *here, *chain);
+    const auto local = kernel.hmc ? hmc_move : kernel.malt ? malt_move : mala_move;
+    move = local(target, kernel, seed, *here, *chain);
   }
   const Evaluation& there = move.there;
   double log_a = here->energy - there.energy + move.log_ratio;
@@ -187,7 +216,7 @@ Vector uniform_start(const Kernel& kernel, std::uint64_t seed, std::uint64_t cha
 
 void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_steps, Chain* chain, Counts* counts) {
   Evaluation here;
-  const bool adjusted = kernel.mala || kernel.hmc;
+  const bool adjusted = kernel.mala || kernel.hmc || kernel.malt;
   if (adjusted && n_steps > 0) {
     here = target.evaluate(chain->x);
     if (!finite(here)) {
@@ -201,7 +230,7 @@ void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_s
     } else {
       langevin_step(target, kernel, seed, chain, counts);
     }
-    chain->step += kernel.hmc ? static_cast<std::uint64_t>(kernel.leapfrog_steps) : 1;
+    chain->step += static_cast<std::uint64_t>(kernel.leapfrog_steps);
   }
 }
 

@@ -23,9 +23,10 @@ struct Target {
 
 struct Kernel {
   bool mala = false;
-  bool hmc = false;
-  int leapfrog_steps = 1;  // hmc: gradient evaluations of a transition
-  double jitter = 0;
+  bool hmc = false, malt = false;
+  int leapfrog_steps = 1;  // hmc, malt: gradient evaluations of a transition
+  double jitter = 0;       // hmc
+  double friction = 0;     // malt
   double step_size = 0.01;
   double noise_scale = 0;  // Langevin
   double grad_clip = std::numeric_limits<double>::infinity();

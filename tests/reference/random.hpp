@@ -24,6 +24,8 @@ enum class Purpose : std::uint32_t {
   data_noise = 8,
   move = 9,
   difference = 10,
+  second_half_noise = 15,
+  replica_swap = 16,
 };
 
 // The four words of one block: the Contract's counter layout.

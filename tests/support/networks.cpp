@@ -128,10 +128,10 @@ ref::Kernel to_reference(const ebm::Transition& transition) {
   ref::Kernel kernel;
   kernel.mala = transition.kind == ebm::SamplerKind::mala;
   kernel.hmc = transition.kind == ebm::SamplerKind::hmc;
-  if (kernel.hmc) {
-    kernel.leapfrog_steps = static_cast<int>(transition.evaluations);
-    kernel.jitter = static_cast<double>(transition.own[ebm::HmcTraits::kJitter]);
-  }
+  kernel.malt = transition.kind == ebm::SamplerKind::malt;
+  kernel.leapfrog_steps = static_cast<int>(transition.evaluations);
+  if (kernel.hmc) kernel.jitter = static_cast<double>(transition.own[ebm::HmcTraits::kJitter]);
+  if (kernel.malt) kernel.friction = static_cast<double>(transition.own[ebm::MaltTraits::kFriction]);
   kernel.step_size = static_cast<double>(transition.step_size);
   kernel.noise_scale = static_cast<double>(transition.own[ebm::LangevinTraits::kNoiseScale]);
   kernel.grad_clip = static_cast<double>(transition.grad_clip);

@@ -1,8 +1,9 @@
 // Every sampler. To add one, write its file and name it twice here: its include, and its line of EBM_SAMPLERS. This
 // file has no guard: engines include it a second time for the bodies (body.hpp).
+#include "ebmcuda/samplers/hmc.hpp"
 #include "ebmcuda/samplers/langevin.hpp"
 #include "ebmcuda/samplers/mala.hpp"
-#include "ebmcuda/samplers/hmc.hpp"
+#include "ebmcuda/samplers/malt.hpp"
 #include "ebmcuda/samplers/metropolis.hpp"
 
 #if !defined(EBM_SAMPLERS)
@@ -10,7 +11,8 @@
 #define EBM_SAMPLERS(X)         \
   X(langevin, LangevinDynamics) \
   X(mala, Mala)                 \
-  X(hmc, Hmc)
+  X(hmc, Hmc)                   \
+  X(malt, Malt)
 
 namespace ebm {
 enum class SamplerKind : int {

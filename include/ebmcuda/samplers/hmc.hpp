@@ -56,19 +56,6 @@ struct Hmc {
 // ---------------------------------------------------------------------------------------------------------- body
 #if defined(EBM_SAMPLER_BODY)
 
-// |p|^2 / 2
-template <class Tile>
-EBM_BODY typename Tile::Real kinetic_energy(Tile& tile, int g) {
-  auto sum = tile.zero();
-  EBM_UNROLL
-  for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
-    const auto p = tile.get(kMomentum, g, b);
-    EBM_UNROLL
-    for (int i = 0; i < 4; ++i) sum = mul_add(p.v[i], p.v[i], sum);
-  }
-  return tile.sum(sum) * 0.5f;
-}
-
 template <class Tile>
 struct HmcTrajectory {
   using Real = typename Tile::Real;
