@@ -113,7 +113,7 @@ class Anneal {
   void move(std::size_t rung) { move(rung, steps_); }
   void move(std::size_t rung, std::int64_t steps) {
     transition_.step_size = ladder_.step_size[rung];
-    stats_ += chains_->run(transition_, steps, ladder_.beta[rung]);
+    chains_->run(transition_, steps, ladder_.beta[rung]);
   }
 
   // A chain that left the finite numbers was restarted, which no weight accounts for: its weight is zero, as that of
@@ -128,7 +128,6 @@ class Anneal {
     }
     return log_weights_;
   }
-  const ChainStats& stats() const { return stats_; }
 
  private:
   ChainSet* chains_;
@@ -137,7 +136,6 @@ class Anneal {
   Transition transition_;
   std::vector<float> energy_, base_energy_;
   std::vector<double> log_weights_;
-  ChainStats stats_;
 };
 
 }  // namespace
@@ -188,7 +186,7 @@ AisResult ais_log_z(const Mlp& model, const AisOptions& options, MatrixView data
     }
     chains->positions(x);
     result.log_weights = forward.log_weights();
-    result.acceptance = forward.stats().acceptance();
+    result.acceptance = chains->stats().acceptance();
   }
   const WeightSummary forward = summarize(result.log_weights);
   result.log_z_forward = offset + forward.log_mean;

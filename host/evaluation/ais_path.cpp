@@ -156,7 +156,9 @@ Ladder pilot_ladder(const EnergyFunction& function, const AnnealingBase& base, s
   double log_step_size = std::log(0.1), beta = 0;
   const auto run = [&] {
     transition.step_size = static_cast<float>(std::exp(log_step_size));
-    return chains->run(transition, kHalfStop, static_cast<float>(beta)).acceptance();
+    chains->clear_stats();
+    chains->run(transition, kHalfStop, static_cast<float>(beta));
+    return chains->stats().acceptance();
   };
   const auto adapt = [&] {
     log_step_size += kAdaptation * (run() - static_cast<double>(target_acceptance));
