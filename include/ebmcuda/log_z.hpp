@@ -46,24 +46,30 @@ struct AisProgress {
 
 struct AisOptions {
   std::int64_t temperatures = 1000;        // >= 2, between the base and the model
-  std::int64_t chains = 1024;              // >= 2
+  std::int64_t chains = 2048;              // >= 2
   std::int64_t steps_per_temperature = 1;  // Mala steps, >= 1
   float target_acceptance = 0.6f;          // a pilot run fixes one step size per temperature
   bool reverse = true;                     // also anneal back from the model, for the upper bound
   std::int64_t burn_in = 1000;             // Mala steps on the model before the reverse run
-  double min_ess = 0.02;                   // share of chains below which no point value is given
+  // No point value is given unless its error is known and small (docs/evaluation.md has the measurements behind these):
+  double min_ess = 0.01;       // effective sample size at least this share of the chains, and
+  double min_ess_chains = 25;  // at least so many chains, whatever their number: a standard error below 0.2
+  double max_gap_errors = 4;   // with `reverse`: the bounds at most so many joint standard errors apart, and
+  double max_gap = 1;          // at most so many nats
   std::uint64_t seed = 0;
   // Called now and then, with temperature 0 in the pilot run and the burn-in; false stops, and what was not finished is
   // NaN or empty.
   std::function<bool(const AisProgress&)> progress{};
 };
 
-// Neal 2001 (forward) and Grosse, Ghahramani and Adams 2015 (bidirectional bounds). The base is the Gaussian with mean
-// and full covariance of `data` (a tenth of the mean variance added to every direction), or N(0, I) in model space
-// without data. D <= 4096. Throws ConfigError. Whether the integral converges is not checked: with confinement 0 it may
-// not.
+// Neal 2001 (forward) and Grosse, Ghahramani and Adams 2015 (bidirectional bounds). The base is the model's own: the
+// Gaussian with mean and full covariance of chains that a pilot run has brought from N(0, I) in model space to the
+// model (a tenth of the mean variance added to every direction), or N(0, I) where that is nearer. `data` takes the
+// place of those chains when given; exp(log_z_forward) is unbiased whatever the base, but its scatter is not the same.
+// D <= 4096. Throws ConfigError. Whether the integral converges is not checked: with confinement 0 it may not.
 struct AisResult {
-  std::optional<double> log_z;  // the forward estimate; empty when the effective sample size is too small to trust it
+  std::optional<double> log_z;  // the forward estimate; empty when it can't be trusted
+  std::string refusal;          // why there is no log_z; empty when there is
   double log_z_forward = 0;     // in expectation a lower bound
   double log_z_reverse = 0;     // in expectation an upper bound, when started from exact samples; NaN without `reverse`
   double stderr_forward = 0;    // standard error of log_z_forward (delta method)
