@@ -50,18 +50,20 @@ std::optional<Method> parse_method(std::string_view text, std::string_view optio
 
 // Adds log_z and what belongs to it. Returns why there is no value, or nothing.
 std::string add_quadrature(Json& json, std::optional<double>& log_z, const EvaluateOptions& options, const Mlp& model,
-                           MatrixView data, const Device& device) {
+                           const Device& device) {
   json["method"] = "quadrature";
   QuadratureOptions quadrature;
   if (options.quadrature_points) quadrature.points = *options.quadrature_points;
+  json["thresholds"] = {{"log_z_stderr", quadrature.max_error}, {"border_mass", quadrature.border_tolerance}};
   try {
-    const QuadratureResult result = quadrature_log_z(model, quadrature, data, device);
+    const QuadratureResult result = quadrature_log_z(model, quadrature, {}, device);
     log_z = result.log_z;
     json["log_z"] = result.log_z;
     json["log_z_stderr"] = result.error;  // the discretisation error: nothing here is random
     json["border_mass"] = result.border_mass;
     json["box"] = {{"lo", result.box.lo}, {"hi", result.box.hi}};
     json["quadrature_points"] = result.points;
+    if (result.cells > 0) json["quadrature_cells"] = result.cells;
     return {};
   } catch (const ConfigError&) {
     throw;
@@ -72,7 +74,8 @@ std::string add_quadrature(Json& json, std::optional<double>& log_z, const Evalu
   } catch (const Error& refusal) {
     json["log_z"] = nullptr;
     json["log_z_stderr"] = nullptr;
-    return refusal.what();
+    return fmt::format("{}{}", refusal.what(),
+                       options.quadrature_points ? "; without --quadrature-points the grid is refined by itself" : "");
   }
 }
 
@@ -238,7 +241,7 @@ void run(const EvaluateOptions& options) {
 
   Json json{{"n", x.rows()}, {"dim", x.cols()}};
   std::optional<double> log_z, likelihood;
-  const std::string refusal = method == Method::quadrature ? add_quadrature(json, log_z, options, model, x, device)
+  const std::string refusal = method == Method::quadrature ? add_quadrature(json, log_z, options, model, device)
                                                            : add_ais(json, log_z, options, model, device, console);
   json["mean_log_likelihood"] = nullptr;
   json["mean_log_likelihood_stderr"] = nullptr;

@@ -17,24 +17,28 @@ namespace ebm {
 
 struct QuadratureOptions {
   // Grid points per dimension, rounded up to an odd number. 0: 4097 in one dimension and 609 in two, doubled up to
-  // twice while the error is above 1e-4.
+  // twice while the error is above 1e-4, and then refined where the mass lies.
   int points = 0;
-  std::optional<Box> box{};        // data units; unset: chosen from data and confinement
+  std::optional<Box> box{};        // data units; unset: chosen by where the model has mass
   double border_tolerance = 1e-3;  // refused when more than this share of the mass lies in the outermost 1 % of the box
+  double max_error = 0.01;         // nats; refused when the error is larger
 };
 
 struct QuadratureResult {
   double log_z = 0;
-  double error = 0;        // |log_z - log_z on the grid with half the points per dimension|
+  double error = 0;        // largest |log_z - log_z on an interleaved grid of twice the spacing|; or that of the cells
   double border_mass = 0;  // share of the mass in the outermost 1 % of the box
   Box box;                 // data units
   int points = 0;          // per dimension
+  std::int64_t cells = 0;  // > 0: the grid was too coarse, and log_z is from so many cells of adaptive quadrature
 };
 
-// Trapezoid rule for D <= 2. The box is chosen by the mass on coarse grids: from at least 6 standard deviations around
-// `data` (or the model's standardisation), wider where the confinement is weak, it grows until its border is empty and
-// is then fitted to the mass and the data. Throws ConfigError for D > 2, and Error when the mass at the border stays
-// above the tolerance (an energy that is not integrable, for instance confinement 0).
+// Trapezoid rule for D <= 2. The box is chosen by the model's mass on coarse grids: from at least 6 standard deviations
+// around its standardisation, wider where the confinement is weak or descents of the energy lead, it grows until its
+// border is empty and is then fitted to the mass. `data` may say where to start looking (only its median and quartiles
+// count); log Z is the model's and the same without. Throws ConfigError for D > 2, and Error when the mass at the
+// border stays above the tolerance (an energy that is not integrable, for instance confinement 0), or the error above
+// max_error.
 QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& options = {}, MatrixView data = {},
                                   const Device& device = Device::automatic());
 
