@@ -82,6 +82,15 @@ void parse(std::string_view option, const std::string& text, std::vector<int>& v
   }
 }
 
+void parse(std::string_view option, const std::string& text, std::vector<float>& value) {
+  value.clear();
+  for (const std::string& part : split(text, ',')) {
+    if (!read_all(part, value.emplace_back())) {
+      throw ConfigError(std::string(option), text, "must be numbers separated by commas, such as 1,0.5,0.2");
+    }
+  }
+}
+
 void parse(std::string_view option, const std::string& text, Box& value) {
   const auto parts = split(text, ',');
   float lo = 0, hi = 0;

@@ -17,15 +17,16 @@ class CpuChainSet final : public ChainSet {
  public:
   CpuChainSet(std::shared_ptr<const PackedNetwork> network, std::shared_ptr<ThreadPool> pool, std::uint64_t seed,
               std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
-              const std::optional<GaussianBase>& base)
+              const std::optional<GaussianBase>& base, std::span<const float> inverse_temperatures)
       : network_(std::move(network)),
         pool_(std::move(pool)),
         seed_(seed),
-        chains_(network_->shape.dim, ids.size(), base.has_value()),
-        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value())) {
+        chains_(network_->shape.dim, ids.size(), base.has_value() || !inverse_temperatures.empty()),
+        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value() || !inverse_temperatures.empty())) {
     chains_.set_ids(ids);
     chains_.set_steps(steps);
     if (base) base_.emplace(*base, network_->shape.dim);
+    if (!inverse_temperatures.empty()) chains_.set_inverse_temperatures(inverse_temperatures);
   }
 
   void set_positions(std::span<const float> x) override { chains_.load(x); }
@@ -66,6 +67,11 @@ class CpuChainSet final : public ChainSet {
       std::copy_n(scratch.energy(), chains_.valid(s), base_energy.data() + s * width);
     });
   }
+
+  void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) override {
+    chains_.swap_replicas(seed_, replicas, evaluations, period, *pool_);
+  }
+  ReplicaStats replica_stats() const override { return chains_.replica_stats(); }
 
   void restarted(std::span<std::uint8_t> flags) const override {
     std::ranges::copy(chains_.restarted(), flags.begin());
@@ -137,8 +143,9 @@ class CpuEnergyFunction final : public EnergyFunction {
   }
 
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
-                                   std::optional<GaussianBase> base) const override {
-    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base);
+                                   std::optional<GaussianBase> base,
+                                   std::vector<float> inverse_temperatures) const override {
+    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base, inverse_temperatures);
   }
 
  private:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "host/core/check.hpp"
 #include "host/cuda/batch_gradient.hpp"
 #include "host/cuda/devices.hpp"
 #include "host/cuda/mma.hpp"
@@ -106,6 +107,9 @@ class CudaChainSet final : public ChainSet {
     values.download(energy);
     base_values.download(base_energy);
   }
+
+  void swap_replicas(int, std::int64_t, std::uint64_t) override {}
+  ReplicaStats replica_stats() const override { return {}; }
 
   void restarted(std::span<std::uint8_t> flags) const override {
     const Context::Scope scope(*context_);
@@ -218,7 +222,9 @@ class CudaEnergyFunction final : public EnergyFunction {
   }
 
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
-                                   std::optional<GaussianBase> base) const override {
+                                   std::optional<GaussianBase> base,
+                                   std::vector<float> inverse_temperatures) const override {
+    require(inverse_temperatures.empty(), "tempering", "given", "runs on the CPU engine only");
     return std::make_unique<CudaChainSet>(network_, mma_, seed, ids, steps, base);
   }
 

@@ -66,6 +66,13 @@ class ChainSet {
   virtual void clear_stats() = 0;
   // E of the current positions, and E0 where there is a base (else leave it empty), n values each.
   virtual void energies(std::span<float> energy, std::span<float> base_energy = {}) const = 0;
+  // Parallel tempering, for a set made with inverse temperatures: chain c's replicas are rows c R .. c R + R - 1 of the
+  // set. Each chain whose last transition, of `evaluations` steps, came to or over a multiple of `period` tries to swap
+  // its neighbours r, r + 1, r even or odd as step / period is (ebmcuda/samplers/tempering.hpp; purpose 16, chain c R's
+  // id and step, block r / 4, word r % 4). Queued, after a run().
+  virtual void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) = 0;
+  // Swaps and round trips since the set was made; waits. inverse_temperatures stay empty.
+  virtual ReplicaStats replica_stats() const = 0;
   // 1 where a chain has been restarted since the set was made.
   virtual void restarted(std::span<std::uint8_t> flags) const = 0;
   virtual std::vector<std::uint64_t> steps() const = 0;
@@ -86,9 +93,10 @@ class EnergyFunction {
                                   std::span<float> gradient) const = 0;
   // Chains with these ids (below 2^56) at these step numbers (below 2^48); positions are undefined until set or
   // started.
+  // `inverse_temperatures`, one for each or none: the set runs Metropolis-adjusted samplers on exp(-beta_i E).
   virtual std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids,
-                                           std::vector<std::uint64_t> steps,
-                                           std::optional<GaussianBase> base = {}) const = 0;
+                                           std::vector<std::uint64_t> steps, std::optional<GaussianBase> base = {},
+                                           std::vector<float> inverse_temperatures = {}) const = 0;
 };
 
 // What a training run is, apart from its state. `objective.sampler` arrives here as the Transition.

@@ -119,7 +119,7 @@ bool settle(const EnergyFunction& function, const AnnealingBase& base, std::uint
                                       std::vector<std::uint64_t>(n, 0), base.gaussian());
   chains->set_positions(*x);
   Transition transition;
-  transition.kind = Transition::Kind::mala;
+  transition.kind = SamplerKind::mala;
   transition.step_size = step_size;
   std::int64_t done = 0;
   ChainSummary before;

@@ -7,6 +7,7 @@
 
 #include "host/core/check.hpp"
 #include "host/engine/engine.hpp"
+#include "host/sampling/tempering.hpp"
 #include "host/sampling/transition.hpp"
 #include "kernels/math/normal.hpp"
 
@@ -134,13 +135,14 @@ std::string_view to_string(SamplerKind kind) {
   return std::visit([](const auto& s) { return s.kName; }, default_sampler(kind));
 }
 
-SamplerKind parse_sampler_kind(std::string_view name, std::string_view field) {
+SamplerKind parse_sampler_kind(std::string_view name, std::string_view field, std::string_view also) {
   std::string known;
 #define EBM_PARSE(key, type)                        \
   if (name == type::kName) return SamplerKind::key; \
   known += fmt::format(" {}", type::kName);
   EBM_SAMPLERS(EBM_PARSE)
 #undef EBM_PARSE
+  if (!also.empty()) known += fmt::format(" {}", also);
   reject(field, name, "must be one of" + known);
 }
 
@@ -310,11 +312,14 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   require(n <= (std::uint64_t{1} << 40) / dim, "n_chains", n,
           fmt::format("must be <= 2^40 / D = {}", (std::uint64_t{1} << 40) / dim));
   require(options.n_steps >= 0, "n_steps", options.n_steps, "must be >= 0");
-  require(options.first_chain < kChainLimit && n <= kChainLimit - options.first_chain, "first_chain",
-          options.first_chain, "first_chain + n_chains must be <= 2^56");
-  require(
-      options.first_step < kStepLimit && static_cast<std::uint64_t>(options.n_steps) <= kStepLimit - options.first_step,
-      "first_step", options.first_step, "first_step + n_steps must be <= 2^48");
+  const std::uint64_t last_chain = options.tempering ? kTemperedChainLimit : kChainLimit;
+  require(options.first_chain < last_chain && n <= last_chain - options.first_chain, "first_chain", options.first_chain,
+          options.tempering ? "first_chain + n_chains must be <= 2^46 with tempering"
+                            : "first_chain + n_chains must be <= 2^56");
+  require(options.first_step < kStepLimit &&
+              static_cast<std::uint64_t>(options.n_steps) <=
+                  (kStepLimit - options.first_step) / static_cast<std::uint64_t>(transition.evaluations),
+          "first_step", options.first_step, "first_step + n_steps times the evaluations of each must be <= 2^48");
   require(options.thin >= 0, "thin", options.thin, "must be >= 0 (0: keep no trajectory)");
 
   const auto start = std::chrono::steady_clock::now();
@@ -322,7 +327,11 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   const auto function = engine->load(model);
   std::vector<std::uint64_t> ids(n);
   std::iota(ids.begin(), ids.end(), options.first_chain);
-  const auto chains = function->chains(options.seed, std::move(ids), std::vector<std::uint64_t>(n, options.first_step));
+  std::optional<Tempering> tempering = options.tempering;
+  if (tempering)
+    tempering->inverse_temperatures = ladder_of(*function, model.dim(), transition, *tempering, options.seed);
+  const auto chains = make_chains(*function, model.dim(), options.seed, std::move(ids),
+                                  std::vector<std::uint64_t>(n, options.first_step), tempering);
   if (options.init) {
     chains->set_positions(model.to_model_space(*options.init).values());
   } else {
@@ -352,6 +361,7 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   }
   result.x = positions();
   result.stats = chains->stats();
+  if (tempering) result.replicas = chains->replica_stats();
   result.energy.resize(n);
   chains->energies(result.energy);
   result.restarted.resize(n);

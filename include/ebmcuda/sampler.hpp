@@ -17,6 +17,7 @@
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/samplers/all.hpp"
+#include "ebmcuda/samplers/tempering.hpp"
 
 namespace ebm {
 
@@ -40,9 +41,9 @@ using Sampler = detail::VariantOf<EBM_SAMPLERS(EBM_SAMPLER_TYPE) void>;
 #undef EBM_SAMPLER_TYPE
 
 SamplerKind kind_of(const Sampler& sampler);
-// "langevin", "mala", ... and back; the second throws ConfigError naming `field`.
+// "langevin", "mala", ... and back; the second throws ConfigError naming `field`, the names and `also`.
 std::string_view to_string(SamplerKind kind);
-SamplerKind parse_sampler_kind(std::string_view name, std::string_view field = "sampler");
+SamplerKind parse_sampler_kind(std::string_view name, std::string_view field = "sampler", std::string_view also = {});
 // The sampler of a kind with its defaults.
 Sampler default_sampler(SamplerKind kind);
 // Whether its transitions are accepted or rejected, so that it is exact for any step size.
@@ -57,11 +58,6 @@ void validate(const Sampler& sampler, int dim);
 
 // "langevin dynamics, step_size 0.01, noise_scale 0.1414 (temperature 1)"
 std::string describe(const Sampler& sampler);
-
-struct MoveCount {
-  std::uint64_t proposed = 0, accepted = 0;
-  bool operator==(const MoveCount&) const = default;
-};
 
 // What precedes "proposed" and "accepted" in logs, summaries and checkpoints, by Move: "", "jumps_", "differences_".
 std::string_view prefix_of(Move move);
@@ -94,10 +90,12 @@ struct SampleOptions {
   std::int64_t n_chains = 1024;  // ignored when `init` is given
   std::int64_t n_steps = 1000;   // >= 0
   std::uint64_t seed = 0;
-  std::uint64_t first_chain = 0;  // chain ids first_chain .. first_chain + n_chains - 1, below 2^56
+  std::uint64_t first_chain = 0;  // chain ids first_chain .. first_chain + n_chains - 1, below 2^56 (tempering: 2^46)
   std::uint64_t first_step = 0;   // number of the first step, below 2^48; a run split over calls gives the same bits
   std::optional<Matrix> init{};   // start positions [n_chains, D], data units; unset: the uniform start
-  std::int64_t thin = 0;          // > 0: keep the positions after every `thin` steps in `trajectory`
+  // Every chain has replicas at higher temperatures; the sampler, which must be a Metropolis-adjusted one, moves them.
+  std::optional<Tempering> tempering{};
+  std::int64_t thin = 0;  // > 0: keep the positions after every `thin` steps in `trajectory`
   std::function<bool(const SampleProgress&)> progress{};  // called now and then; false stops early
 };
 
@@ -106,8 +104,9 @@ struct SampleResult {
   std::vector<float> energy;            // E of each final position
   std::vector<Matrix> trajectory;       // n_steps / thin matrices, when asked for
   std::vector<std::uint8_t> restarted;  // 1 where a chain was restarted
-  ChainStats stats;
-  std::int64_t n_steps = 0;  // steps done
+  ChainStats stats;                     // of all replicas, with tempering
+  ReplicaStats replicas;                // with tempering
+  std::int64_t n_steps = 0;             // transitions done
   double seconds = 0.0;
   std::string engine;  // which engine and path ran, e.g. "cpu AVX2, 2 threads"
 };

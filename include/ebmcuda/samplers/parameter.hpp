@@ -2,6 +2,7 @@
 // in a model file, describe() and the table of docs/sampling.md walk these lists; none of them names a parameter again.
 #pragma once
 
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -13,6 +14,11 @@ namespace ebm {
 struct Box {
   std::vector<float> lo;
   std::vector<float> hi;
+};
+
+struct MoveCount {
+  std::uint64_t proposed = 0, accepted = 0;
+  bool operator==(const MoveCount&) const = default;
 };
 
 // The finite numbers that a parameter takes.
