@@ -36,7 +36,8 @@ Ticks linear_ticks(Range range, int target) {
     const double value = k == 0 ? 0 : k * step;  // no -0
     ticks.at.push_back({ticks.offset + value, fmt::format("{:.{}f}", value / ticks.unit, decimals)});
   }
-  return ticks;
+  // One tick gives no scale.
+  return ticks.at.size() >= 2 || target > 16 ? ticks : linear_ticks(range, 2 * target);
 }
 
 Ticks log_ticks(Range range) {
