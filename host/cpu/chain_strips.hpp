@@ -45,6 +45,7 @@ class ChainStrips {
 
   // Whether energies and gradients of the current positions are kept from call to call.
   bool known() const noexcept { return known_; }
+  void forget() noexcept { known_ = false; }
 
   // n transitions of every chain; one scratch for each thread of the pool.
   ChainStats run(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters, std::int64_t n,

@@ -163,8 +163,9 @@ TEST(Ais, RejectsBadRequests) {
   rejects([](AisOptions& o) { o.burn_in = -1; });
   rejects([](AisOptions& o) { o.min_ess = 1.5; });
   const auto nothing = [](AisOptions&) {};
-  rejects(nothing, Matrix(1, 3));
-  rejects(nothing, Matrix(5, 2));
+  const Matrix one_point(1, 3), narrow(5, 2);
+  rejects(nothing, one_point);
+  rejects(nothing, narrow);
   Matrix not_finite(5, 3);
   not_finite(2, 2) = std::numeric_limits<float>::infinity();
   rejects(nothing, not_finite);
