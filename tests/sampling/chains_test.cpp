@@ -90,7 +90,9 @@ TEST_P(ChainsTest, AnotherSetGoesOnWhereOneStands) {
     later.run(2);
     EXPECT_EQ(later.positions(), chains.positions());
     later.start_uniform();
-    EXPECT_EQ(later.positions(), ebm::uniform_start(model_, options().n_chains, 4, 1000, later.step()));
+    ebm::ChainsOptions begun = options();
+    begun.first_step = later.step();
+    EXPECT_EQ(later.positions(), ebm::Chains(energy, sampler, begun).positions());
   }
 }
 
