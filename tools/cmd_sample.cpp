@@ -147,7 +147,10 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   }
 
   const Json json = summary(result, sampler, options);
-  if (options.trajectory) write_matrix(*options.trajectory, stacked(result.trajectory));
+  if (options.trajectory) {
+    const Matrix trajectory = stacked(result.trajectory);
+    write_matrix(*options.trajectory, trajectory);
+  }
   if (options.energy) write_vector(*options.energy, result.energy);
   if (options.out) {
     write_matrix(*options.out, result.x);

@@ -48,6 +48,7 @@ class ChainStrips {
 
   // Whether energies and gradients of the current positions are kept from call to call.
   bool known() const noexcept { return known_; }
+  void forget() noexcept { known_ = false; }
 
   // ChainSet::swap_replicas.
   void swap_replicas(std::uint64_t seed, int replicas, std::int64_t evaluations, std::uint64_t period,

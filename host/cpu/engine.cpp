@@ -73,6 +73,7 @@ class CpuChainSet final : public ChainSet {
   }
   ReplicaStats replica_stats() const override { return chains_.replica_stats(); }
 
+  void forget() override { chains_.forget(); }
   void restarted(std::span<std::uint8_t> flags) const override {
     std::ranges::copy(chains_.restarted(), flags.begin());
   }
@@ -99,6 +100,8 @@ class CpuEnergyFunction final : public EnergyFunction {
       : network_(std::make_shared<PackedNetwork>(model.shape(), model.parameters())), pool_(std::move(pool)) {}
 
   std::string path() const override { return fmt::format("strips of {} chains", strip_width()); }
+
+  void set_parameters(std::span<const float> parameters) override { network_->repack(parameters); }
 
   void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
     const int dim = network_->shape.dim;
@@ -164,7 +167,7 @@ class CpuEnergyFunction final : public EnergyFunction {
     });
   }
 
-  std::shared_ptr<const PackedNetwork> network_;
+  std::shared_ptr<PackedNetwork> network_;
   std::shared_ptr<ThreadPool> pool_;      // takes one caller at a time, so that these too need no lock
   mutable std::vector<Scratch> scratch_;  // kept from the first call on: new pages cost as much as small evaluations
 };

@@ -111,6 +111,8 @@ class CudaChainSet final : public ChainSet {
   void swap_replicas(int, std::int64_t, std::uint64_t) override {}
   ReplicaStats replica_stats() const override { return {}; }
 
+  void forget() override {}  // keeps nothing
+  float* device_positions() override { return x_.data(); }
   void restarted(std::span<std::uint8_t> flags) const override {
     const Context::Scope scope(*context_);
     restarted_.download(flags);
@@ -150,7 +152,7 @@ class CudaChainSet final : public ChainSet {
   std::optional<DeviceBase> base_;
 };
 
-class CudaEnergyFunction final : public EnergyFunction {
+class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
  public:
   CudaEnergyFunction(std::shared_ptr<const Context> context, const Mlp& model, Precision precision)
       : context_(std::move(context)), precision_(precision), shape_(model.shape()) {
@@ -171,35 +173,33 @@ class CudaEnergyFunction final : public EnergyFunction {
     return fmt::format("{} ({})", fp32, why_no_mma(shape_, precision_));
   }
 
+  void set_parameters(std::span<const float> parameters) override {
+    check_half_range(shape_, parameters, precision_);
+    const Context::Scope scope(*context_);
+    const DeviceArray<float> values(context_, parameters);
+    network_->fill(values.data());
+    if (mma_ != nullptr) mma_->fill(values.data(), nullptr, context_->stream());
+  }
+
   void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
     in_chunks(energy.size(), [&](std::size_t first, std::size_t count) {
       const auto dim = static_cast<std::size_t>(network_->view().dim);
-      const DeviceArray<float> points(context_, x.subspan(first * dim, count * dim));
-      DeviceArray<float> energies(context_, count), gradients(context_, gradient.empty() ? 0 : count * dim);
-      EvaluateView view{};
-      view.n = static_cast<std::int64_t>(count);
-      view.x = points.data();
-      view.energy = energies.data();
-      view.gradient = gradients.data();
-      launch(network_->view(), view);
-      energies.download(energy.subspan(first, count));
-      if (!gradient.empty()) gradients.download(gradient.subspan(first * dim, count * dim));
+      float* const points = points_.upload(context_, x.subspan(first * dim, count * dim));
+      float* const energies = values_.of(context_, count);
+      float* const gradients = gradient.empty() ? nullptr : gradients_.of(context_, count * dim);
+      queue_evaluate(points, static_cast<std::int64_t>(count), energies, gradients);
+      values_.download(energy.subspan(first, count));
+      if (!gradient.empty()) gradients_.download(gradient.subspan(first * dim, count * dim));
     });
   }
 
   void outputs(std::span<const float> x, std::span<float> f) const override {
-    NetworkView net = network_->view();
-    const auto dim = static_cast<std::size_t>(net.dim), width = static_cast<std::size_t>(net.outputs);
-    net.half_confinement = 0.0f;  // a scalar head's E is then f itself
+    const auto dim = static_cast<std::size_t>(network_->view().dim);
+    const auto width = static_cast<std::size_t>(network_->view().outputs);
     in_chunks(f.size() / width, [&](std::size_t first, std::size_t count) {
-      const DeviceArray<float> points(context_, x.subspan(first * dim, count * dim));
-      DeviceArray<float> values(context_, count * width);
-      EvaluateView view{};
-      view.n = static_cast<std::int64_t>(count);
-      view.x = points.data();
-      (net.logits ? view.outputs : view.energy) = values.data();
-      launch(net, view);
-      values.download(f.subspan(first * width, count * width));
+      float* const points = points_.upload(context_, x.subspan(first * dim, count * dim));
+      queue_outputs(points, static_cast<std::int64_t>(count), values_.of(context_, count * width));
+      values_.download(f.subspan(first * width, count * width));
     });
   }
 
@@ -229,24 +229,84 @@ class CudaEnergyFunction final : public EnergyFunction {
   }
 
  private:
+  // Memory that is kept from call to call and grows to what the largest of them needs.
+  class KeptArray {
+   public:
+    float* of(const std::shared_ptr<const Context>& context, std::size_t size) {
+      if (array_.size() < size) {
+        array_ = {};
+        array_ = DeviceArray<float>(context, size);
+      }
+      return array_.data();
+    }
+    float* upload(const std::shared_ptr<const Context>& context, std::span<const float> values) {
+      float* const data = of(context, values.size());
+      array_.upload(values);
+      return data;
+    }
+    void download(std::span<float> values) const { array_.download(values); }
+
+   private:
+    DeviceArray<float> array_;
+  };
+
+  const DeviceQueue* queue() const override { return this; }
+  void follow(void* stream) const override {
+    const Context::Scope scope(*context_);
+    context_->order(static_cast<cudaStream_t>(stream), context_->stream());
+  }
+  void precede(void* stream) const override {
+    const Context::Scope scope(*context_);
+    context_->order(context_->stream(), static_cast<cudaStream_t>(stream));
+  }
+  void wait() const override {
+    const Context::Scope scope(*context_);
+    context_->synchronize();
+  }
+  void queue_evaluate(const float* x, std::int64_t n, float* energy, float* gradient) const override {
+    EvaluateView view{};
+    view.n = n;
+    view.x = x;
+    view.energy = energy;
+    view.gradient = gradient;
+    launch(network_->view(), view);
+  }
+  void queue_outputs(const float* x, std::int64_t n, float* f) const override {
+    NetworkView net = network_->view();
+    net.half_confinement = 0.0f;  // a scalar head's E is then f itself
+    EvaluateView view{};
+    view.n = n;
+    view.x = x;
+    (net.logits ? view.outputs : view.energy) = f;
+    launch(net, view);
+  }
+
   // task(first, count) over n points, few enough at a time to bound the memory.
   template <class Task>
   void in_chunks(std::size_t n, const Task& task) const {
     const Context::Scope scope(*context_);
     const auto widest = static_cast<std::size_t>(std::max(network_->view().dim, network_->view().outputs));
-    const std::size_t chunk = std::max<std::size_t>((std::size_t{1} << 26) / widest, 1);
+    const std::size_t chunk = std::max<std::size_t>((std::size_t{1} << 24) / widest, 1);
     for (std::size_t first = 0; first < n; first += chunk) task(first, std::min(chunk, n - first));
   }
   void launch(const NetworkView& net, const EvaluateView& view) const {
-    const OwnedPlan plan(*network_, {}, view.n);
-    context_->check(launch_evaluate(plan.plan(), net, view, context_->stream()), "launching the energies");
+    if (view.n == 0) return;
+    const Context::Scope scope(*context_);
+    if (!plan_ || planned_ != view.n) {
+      plan_.emplace(*network_, TileNeeds{}, view.n);
+      planned_ = view.n;
+    }
+    context_->check(launch_evaluate(plan_->plan(), net, view, context_->stream()), "launching the energies");
   }
 
   std::shared_ptr<const Context> context_;
   Precision precision_;
   MlpShape shape_;
-  std::shared_ptr<const Network> network_;
+  std::shared_ptr<Network> network_;
   std::shared_ptr<MmaNetwork> mma_;  // null: chains run in fp32
+  mutable KeptArray points_, values_, gradients_;
+  mutable std::optional<OwnedPlan> plan_;  // for planned_ points
+  mutable std::int64_t planned_ = 0;
 };
 
 class CudaEngine final : public Engine {

@@ -109,6 +109,10 @@ Network::Network(std::shared_ptr<const Context> context, const MlpShape& shape, 
     : context_(std::move(context)), view_(network_view(shape)), image_(context_, view_.image_size) {
   image_.fill_zero();
   view_.image = image_.data();
+  fill(parameters);
+}
+
+void Network::fill(const float* parameters) {
   context_->check(launch_fill_image(view_, parameters, image_.data(), context_->stream()), "laying out the weights");
 }
 

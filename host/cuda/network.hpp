@@ -34,6 +34,9 @@ class Network {
   // `parameters` [parameter_count] are on the device.
   Network(std::shared_ptr<const Context> context, const MlpShape& shape, const float* parameters);
 
+  // Queues the renewal of the image from other parameters.
+  void fill(const float* parameters);
+
   const NetworkView& view() const noexcept { return view_; }
   const std::shared_ptr<const Context>& context() const noexcept { return context_; }
   float* image() noexcept { return image_.data(); }

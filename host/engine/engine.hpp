@@ -76,13 +76,38 @@ class ChainSet {
   // 1 where a chain has been restarted since the set was made.
   virtual void restarted(std::span<std::uint8_t> flags) const = 0;
   virtual std::vector<std::uint64_t> steps() const = 0;
+  // What the set keeps of the energy from call to call is no longer true: the network's parameters were changed, or
+  // positions through device_positions().
+  virtual void forget() = 0;
+  // Positions [n, D] in device memory, for the life of the set; null where the engine has no such thing.
+  virtual float* device_positions() { return nullptr; }
 };
 
+// The work of an EnergyFunction and its chain sets as a queue on a device, for callers with device memory.
+class DeviceQueue {
+ public:
+  virtual ~DeviceQueue() = default;
+  // What is asked for from now on waits for what is queued on the caller's stream, without the host's waiting.
+  virtual void follow(void* stream) const = 0;
+  // What is queued on the caller's stream from now on waits for what has been asked for.
+  virtual void precede(void* stream) const = 0;
+  virtual void wait() const = 0;
+  // As EnergyFunction's, on device memory; only queued. energy and gradient may be null.
+  virtual void queue_evaluate(const float* x, std::int64_t n, float* energy, float* gradient) const = 0;
+  virtual void queue_outputs(const float* x, std::int64_t n, float* f) const = 0;
+};
+
+// One thread at a time may call, its chain sets aside.
 class EnergyFunction {
  public:
   virtual ~EnergyFunction() = default;
   // Which path of the engine serves this network, for reports: "SIMD tiles of 64 chains", "fused fp32 kernel", ...
   virtual std::string path() const = 0;
+  // The same shape with other parameters, flat as Mlp::parameters(); no chain set may be running. Sets go on with them
+  // after forget(). Throws ConfigError as load() does.
+  virtual void set_parameters(std::span<const float> parameters) = 0;
+  // Null where work is done by the time a call returns.
+  virtual const DeviceQueue* queue() const { return nullptr; }
   // x [n, D] -> energy [n]; gradient [n, D] unless empty.
   virtual void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient = {}) const = 0;
   // f(x): [n, outputs], without the confinement.

@@ -75,6 +75,7 @@ class TemperedChains final : public ChainSet {
     for (std::size_t i = 0; i < all.size(); ++i) flags[i / replicas_] |= all[i];
   }
   std::vector<std::uint64_t> steps() const override { return steps_; }
+  void forget() override { chains_->forget(); }
   void swap_replicas(int, std::int64_t, std::uint64_t) override {}
   ReplicaStats replica_stats() const override {
     ReplicaStats stats = chains_->replica_stats();
@@ -136,11 +137,15 @@ double ReplicaStats::barrier() const {
   return sum;
 }
 
+void require_can_be_tempered(const Transition& local) {
+  require(is_metropolis(local.kind), "tempering", to_string(local.kind),
+          "replicas move by a sampler that accepts or rejects");
+}
+
 std::vector<float> ladder_of(const EnergyFunction& function, int dim, const Transition& local,
                              const Tempering& tempering, std::uint64_t seed) {
   tempering.validate();
-  require(is_metropolis(local.kind), "tempering", to_string(local.kind),
-          "replicas move by a sampler that accepts or rejects");
+  require_can_be_tempered(local);
   if (tempering.inverse_temperatures) return *tempering.inverse_temperatures;
   Tempering pilot = tempering;
   pilot.inverse_temperatures.emplace();
@@ -156,7 +161,7 @@ std::vector<float> ladder_of(const EnergyFunction& function, int dim, const Tran
   std::iota(ids.begin(), ids.end(), kTemperedChainLimit - kPilotChains);
   std::vector<float> x;
   for (const std::int64_t rounds : kRounds) {
-    const auto chains = make_chains(function, dim, seed, ids, steps, pilot);
+    const auto chains = make_tempered_chains(function, dim, seed, ids, steps, pilot);
     if (x.empty()) {
       x.resize(kPilotChains * static_cast<std::size_t>(dim));
       chains->start_uniform(local);
@@ -171,11 +176,10 @@ std::vector<float> ladder_of(const EnergyFunction& function, int dim, const Tran
   return *pilot.inverse_temperatures;
 }
 
-std::unique_ptr<ChainSet> make_chains(const EnergyFunction& function, int dim, std::uint64_t seed,
-                                      std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
-                                      const std::optional<Tempering>& tempering) {
-  if (!tempering) return function.chains(seed, std::move(ids), std::move(steps));
-  return std::make_unique<TemperedChains>(function, dim, seed, ids, steps, *tempering);
+std::unique_ptr<ChainSet> make_tempered_chains(const EnergyFunction& function, int dim, std::uint64_t seed,
+                                               std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
+                                               const Tempering& tempering) {
+  return std::make_unique<TemperedChains>(function, dim, seed, ids, steps, tempering);
 }
 
 }  // namespace ebm

@@ -17,10 +17,13 @@ inline constexpr std::uint64_t kTemperedChainLimit = std::uint64_t{1} << 46;
 std::vector<float> ladder_of(const EnergyFunction& function, int dim, const Transition& local,
                              const Tempering& tempering, std::uint64_t seed);
 
-// Chains with these ids and step numbers, which are replica 0 of each; with `tempering` (whose ladder is given) they
-// have replicas. Positions set are those of all replicas of a chain; positions, energies and steps are replica 0's.
-std::unique_ptr<ChainSet> make_chains(const EnergyFunction& function, int dim, std::uint64_t seed,
-                                      std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
-                                      const std::optional<Tempering>& tempering);
+// ConfigError unless the transition is of a Metropolis-adjusted sampler.
+void require_can_be_tempered(const Transition& local);
+
+// Chains with these ids and step numbers that have replicas, at the ladder that `tempering` must hold. Positions set
+// are those of all replicas of a chain; positions, energies and steps are replica 0's.
+std::unique_ptr<ChainSet> make_tempered_chains(const EnergyFunction& function, int dim, std::uint64_t seed,
+                                               std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
+                                               const Tempering& tempering);
 
 }  // namespace ebm

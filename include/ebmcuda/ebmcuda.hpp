@@ -2,10 +2,12 @@
 #pragma once
 
 #include "ebmcuda/baselines.hpp"
+#include "ebmcuda/chains.hpp"
 #include "ebmcuda/dataset.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/diagnostics.hpp"
+#include "ebmcuda/energy.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/log_z.hpp"

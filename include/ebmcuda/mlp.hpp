@@ -100,13 +100,17 @@ class Mlp {
   const MlpShape& shape() const noexcept { return shape_; }
   int dim() const noexcept { return shape_.dim; }
 
-  // All parameters, flat, in the order of MlpShape's offsets.
-  std::span<float> parameters() noexcept { return parameters_; }
-  std::span<const float> parameters() const noexcept { return parameters_; }
-  std::span<float> weight(int layer);  // [out, in] row-major
-  std::span<const float> weight(int layer) const;
-  std::span<float> bias(int layer);  // [out]
-  std::span<const float> bias(int layer) const;
+  // All parameters, flat, in the order of MlpShape's offsets. A view must not outlive its network, so that a temporary
+  // gives none.
+  std::span<float> parameters() & noexcept { return parameters_; }
+  std::span<const float> parameters() const& noexcept { return parameters_; }
+  std::span<const float> parameters() const&& = delete;
+  std::span<float> weight(int layer) &;  // [out, in] row-major
+  std::span<const float> weight(int layer) const&;
+  std::span<const float> weight(int layer) const&& = delete;
+  std::span<float> bias(int layer) &;  // [out]
+  std::span<const float> bias(int layer) const&;
+  std::span<const float> bias(int layer) const&& = delete;
 
   const std::optional<Standardization>& standardization() const noexcept { return standardization_; }
   // Throws ConfigError when the sizes are not D, a std is not positive or a value is not finite.

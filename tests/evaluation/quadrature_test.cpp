@@ -71,7 +71,8 @@ TEST(Quadrature, FindsModesAwayFromTheData) {
   for (const float distance : {15.0f, 40.0f, 300.0f}) {
     const Matrix centres(2, 2, {0, 0, distance * 0.8f, distance * -0.6f});
     const Mlp model = test::gaussian_mixture(centres, {0, 0}, 1);
-    const QuadratureResult result = quadrature_log_z(model, {}, Matrix(1, 2, {0, 0}), kDevice);
+    const Matrix origin(1, 2, {0, 0});
+    const QuadratureResult result = quadrature_log_z(model, {}, origin, kDevice);
     EXPECT_NEAR(result.log_z, test::log_z(2, 1, {0, 0}), 0.01) << distance;
   }
   const Mlp line = test::gaussian_mixture(Matrix(2, 1, {0, -50}), {0, 1}, 1);
@@ -228,10 +229,11 @@ TEST(Quadrature, RejectsBadRequests) {
   EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
   options.box = Box{{0, 0, 0}, {1}};
   EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
-  EXPECT_THROW(quadrature_log_z(model, {}, Matrix(4, 3), kDevice), ConfigError);
-  EXPECT_THROW(log_likelihood(model, Matrix(0, 2), 0, kDevice), ConfigError);
-  EXPECT_THROW(log_likelihood(model, Matrix(2, 3), 0, kDevice), ConfigError);
-  EXPECT_THROW(log_likelihood(model, Matrix(2, 2), std::numeric_limits<double>::quiet_NaN(), kDevice), ConfigError);
+  const Matrix wide(4, 3), empty(0, 2), good(2, 2);
+  EXPECT_THROW(quadrature_log_z(model, {}, wide, kDevice), ConfigError);
+  EXPECT_THROW(log_likelihood(model, empty, 0, kDevice), ConfigError);
+  EXPECT_THROW(log_likelihood(model, wide, 0, kDevice), ConfigError);
+  EXPECT_THROW(log_likelihood(model, good, std::numeric_limits<double>::quiet_NaN(), kDevice), ConfigError);
 }
 
 TEST(Quadrature, NamesAnEnergyThatIsNotANumber) {
@@ -241,7 +243,8 @@ TEST(Quadrature, NamesAnEnergyThatIsNotANumber) {
 }
 
 TEST(LogLikelihood, OnePointHasNoStandardError) {
-  const LogLikelihood one = log_likelihood(test::gaussian(2, 1), Matrix(1, 2, {0, 0}), test::log_z(2, 1), kDevice);
+  const Matrix origin(1, 2, {0, 0});
+  const LogLikelihood one = log_likelihood(test::gaussian(2, 1), origin, test::log_z(2, 1), kDevice);
   EXPECT_NEAR(one.mean, -std::log(2 * std::numbers::pi), 1e-6);
   EXPECT_TRUE(std::isnan(one.standard_error));
 }

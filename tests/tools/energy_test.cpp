@@ -30,9 +30,11 @@ TEST_F(Energy, FileAndStdoutHoldTheLibrarysValues) {
   const Matrix x = read_matrix(path("x.npy"));
   const auto expected = energy(model, x, Device::cpu());
   EXPECT_EQ(succeed({"energy", "m.safetensors", "x.npy", "--out", "e.npy"}).out, "");
-  EXPECT_TRUE(std::ranges::equal(read_matrix(path("e.npy")).values(), expected));
+  const Matrix written = read_matrix(path("e.npy"));
+  EXPECT_TRUE(std::ranges::equal(written.values(), expected));
   write("stdout.csv", succeed({"energy", "m.safetensors", "x.npy", "--threads", "1"}).out);
-  EXPECT_TRUE(std::ranges::equal(read_matrix(path("stdout.csv")).values(), expected));
+  const Matrix printed = read_matrix(path("stdout.csv"));
+  EXPECT_TRUE(std::ranges::equal(printed.values(), expected));
 }
 
 TEST_F(Energy, GradientIsInDataUnits) {
@@ -52,7 +54,8 @@ TEST_F(Energy, LabelsGiveTheJointEnergy) {
   const Matrix x(3, 2, {0, 0, 1, 0.5f, -1, 0.2f});
   const auto expected = joint_energy(model, x, std::vector<int>{0, 2, 1}, Device::cpu());
   succeed({"energy", "m.safetensors", "x.csv", "--label-column", "2", "--out", "e.npy"});
-  EXPECT_TRUE(std::ranges::equal(read_matrix(path("e.npy")).values(), expected));
+  const Matrix written = read_matrix(path("e.npy"));
+  EXPECT_TRUE(std::ranges::equal(written.values(), expected));
   succeed({"energy", "m.safetensors", "x.csv", "--columns", "0:2", "--labels", "labels.csv", "--out", "f.npy"});
   EXPECT_EQ(read("e.npy"), read("f.npy"));
   succeed({"energy", "m.safetensors", "x.csv", "--columns", "0:2", "--out", "marginal.npy"});

@@ -30,8 +30,9 @@ TEST_F(Evaluate, QuadratureOfAGaussianIsItsClosedForm) {
 
 TEST_F(Evaluate, GapToAKnownDensityAndBaselinesOnATrainingSplit) {
   gaussian_model(2, 1.0f).save(path("m.safetensors"));
-  write_matrix(path("train.npy"), draw(Density2d::eight_gaussians, 2000, 1));
-  write_matrix(path("test.npy"), draw(Density2d::eight_gaussians, 2000, 2));
+  const Matrix train = draw(Density2d::eight_gaussians, 2000, 1), test = draw(Density2d::eight_gaussians, 2000, 2);
+  write_matrix(path("train.npy"), train);
+  write_matrix(path("test.npy"), test);
   const Json json = Json::parse(succeed({"evaluate", "m.safetensors", "test.npy", "--train", "train.npy", "--density",
                                          "eight_gaussians", "--method", "quadrature", "--quadrature-points", "300"})
                                     .out);

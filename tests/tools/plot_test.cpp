@@ -76,7 +76,8 @@ TEST_F(Plot, ModelInThePlaneIsBrightWhereItsDensityIsHigh) {
 
 TEST_F(Plot, TruthStandsBesideTheModel) {
   gaussian_model(2, 1.0f).save(path("m.safetensors"));
-  write_matrix(path("data.npy"), draw(Density2d::checkerboard, 500, 1));
+  const Matrix data = draw(Density2d::checkerboard, 500, 1);
+  write_matrix(path("data.npy"), data);
   succeed(
       {"plot", "m.safetensors", "--density", "checkerboard", "--chains", "0", "--range", "-2.5,2.5", "--out", "p.png"});
   const Picture picture = look("p.png");

@@ -11,7 +11,8 @@ class WrongRequests : public ProgramTest {
   WrongRequests() {
     write_ring("x.npy");
     gaussian_model(2).save(path("m.safetensors"));
-    write_matrix(path("wide.npy"), Matrix(5, 3));
+    const Matrix wide(5, 3);
+    write_matrix(path("wide.npy"), wide);
     write("nan.csv", "1,2\n3,nan\n");
     write("text.csv", "1,2\n3,four\n");
     write("ragged.csv", "1,2\n3\n");

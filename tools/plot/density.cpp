@@ -78,7 +78,8 @@ Canvas draw_plane(const PlaneFigure& figure) {
   double largest = 0;
   for (const PlanePanel& panel : figure.panels) {
     const Axes axes{0, 0, width, height, figure.x, figure.y};
-    densities.push_back(panel.density ? panel.density(pixel_grid(axes)) : std::vector<double>{});
+    const Matrix grid = pixel_grid(axes);
+    densities.push_back(panel.density ? panel.density(grid) : std::vector<double>{});
     // A single spike must not darken everything else.
     if (panel.density) largest = std::max(largest, quantile(densities.back(), 0.999));
   }
