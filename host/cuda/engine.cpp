@@ -47,10 +47,11 @@ class CudaChainSet final : public ChainSet {
     const Context::Scope scope(*context_);
     x_.download(x);
   }
-  void start_uniform(const Transition&) override {
+  void start_uniform(const Transition& transition) override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
-    context_->check(launch_uniform_start(chains(), network_->view().dim, context_->stream()),
+    const DeviceTransition step(context_, transition);
+    context_->check(launch_uniform_start(chains(), step.view(), network_->view().dim, context_->stream()),
                     "launching the uniform start");
     context_->synchronize();
   }
@@ -72,7 +73,7 @@ class CudaChainSet final : public ChainSet {
     }
     ChainCounts counts{};
     counts_.download({&counts, 1});
-    return to_stats(counts, static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n_steps));
+    return to_stats(counts, static_cast<std::uint64_t>(n_ * n_steps * view.evaluations));
   }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {

@@ -129,7 +129,8 @@ class CudaTrainingSession final : public TrainingSession {
       s.gradient_norm = record.gradient_norm;
       s.cross_entropy = record.cross_entropy;
       s.step_size = record.step_size;
-      s.chains = to_stats(record.chains, static_cast<std::uint64_t>(plan_.batch_size * plan_.n_steps));
+      s.chains = to_stats(record.chains,
+                          static_cast<std::uint64_t>(plan_.batch_size * plan_.n_steps * plan_.transition.evaluations));
       stats->push_back(s);
       if (!std::isfinite(s.gradient_norm)) return false;
     }

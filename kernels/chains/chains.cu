@@ -167,12 +167,9 @@ struct ChainTile {
         });
       }
       if (lane().part == 0 && chain.exists) {
-        counter.proposed += local;
-        counter.accepted += local && accepted;
-        counter.jumps_proposed += jump;
-        counter.jumps_accepted += jump && accepted;
-        counter.differences_proposed += difference;
-        counter.differences_accepted += difference && accepted;
+        counter.count(Move::local, local, accepted);
+        counter.count(Move::jump, jump, accepted);
+        counter.count(Move::difference, difference, accepted);
       }
       __syncthreads();
     }
@@ -256,7 +253,8 @@ __global__ void __launch_bounds__(kParts* Tile) chains_kernel(const __grid_const
 }
 
 // A thread per Philox block of a chain.
-__global__ void uniform_start_kernel(const __grid_constant__ ChainsView chains, int dim, int blocks_per_chain) {
+__global__ void uniform_start_kernel(const __grid_constant__ ChainsView chains, const __grid_constant__ StepView step,
+                                     int dim, int blocks_per_chain) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::int64_t row = i / blocks_per_chain;
   if (row >= chains.n) return;
@@ -264,15 +262,19 @@ __global__ void uniform_start_kernel(const __grid_constant__ ChainsView chains, 
   const PhiloxWords w = philox(chains.seed, Purpose::initial_position, chains.ids[row], chains.steps[row],
                                static_cast<std::uint32_t>(block));
   const std::uint32_t words[4] = {w.r0, w.r1, w.r2, w.r3};
-  for (int k = 0; k < 4 && 4 * block + k < dim; ++k) chains.x[row * dim + 4 * block + k] = uniform_start(words[k]);
+  for (int k = 0; k < 4 && 4 * block + k < dim; ++k) {
+    const int d = 4 * block + k;
+    chains.x[row * dim + d] = start_position(step, d, words[k]);
+  }
 }
 
 }  // namespace
 
-cudaError_t launch_uniform_start(const ChainsView& chains, int dim, cudaStream_t stream) {
+cudaError_t launch_uniform_start(const ChainsView& chains, const StepView& step, int dim, cudaStream_t stream) {
   const int blocks_per_chain = padded(dim) / 4;
   const std::int64_t threads = chains.n * blocks_per_chain;
-  uniform_start_kernel<<<static_cast<unsigned>((threads + 255) / 256), 256, 0, stream>>>(chains, dim, blocks_per_chain);
+  uniform_start_kernel<<<static_cast<unsigned>((threads + 255) / 256), 256, 0, stream>>>(chains, step, dim,
+                                                                                         blocks_per_chain);
   return cudaGetLastError();
 }
 

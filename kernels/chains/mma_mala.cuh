@@ -192,13 +192,9 @@ struct MmaMala {
         }
       }
       if (tile.t == 0 && tile.chain[h].exists) {
-        Counter& counter = tile.counter;
-        counter.proposed += local;
-        counter.accepted += local && accepted;
-        counter.jumps_proposed += jump[h];
-        counter.jumps_accepted += jump[h] && accepted;
-        counter.differences_proposed += difference[h];
-        counter.differences_accepted += difference[h] && accepted;
+        tile.counter.count(Move::local, local, accepted);
+        tile.counter.count(Move::jump, jump[h], accepted);
+        tile.counter.count(Move::difference, difference[h], accepted);
       }
     }
   }
