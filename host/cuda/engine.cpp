@@ -64,7 +64,7 @@ class CudaChainSet final : public ChainSet {
     view.beta = beta;
     if (base_ && view.mala) base_->apply(&view);
     counts_.fill_zero();
-    if (mma_ != nullptr && mma_->serves(view.mala)) {
+    if (mma_ != nullptr && mma_->serves(view.kind)) {
       mma_->launch(chains(), view, n_steps, counts_.data(), context_->stream());
     } else {
       context_->check(

@@ -65,7 +65,7 @@ class CudaTrainingSession final : public TrainingSession {
         iteration_(start.iteration) {
     const TrainingClock clock = clock_of(start);
     clock_ = DeviceArray<TrainingClock>(context_, std::span<const TrainingClock>(&clock, 1));
-    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind == SamplerKind::mala)) mma_.reset();
+    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind)) mma_.reset();
     if (mma_ != nullptr) mma_->prepare(step_view());  // a capture cannot hold a compilation
     graph_.emplace(context_, [this](cudaStream_t stream) { queue_iteration(stream); });
   }

@@ -2,12 +2,11 @@
 // a bool: every Tile here. A Tile's file includes the bodies after this, inside a namespace of its own.
 #pragma once
 
+#include "kernels/chains/rows.hpp"
 #include "kernels/math/normal.hpp"
 #include "kernels/math/portable.hpp"
 
 namespace ebm {
-
-enum Row : int { kX, kGradient, kProposal, kProposalGradient, kMomentum };
 
 struct ChainBlock {
   float v[4];

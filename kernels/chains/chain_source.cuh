@@ -78,10 +78,13 @@ __device__ inline float step_size_of(const StepView& step) {
   return step.adapted_step_size != nullptr ? *step.adapted_step_size : step.step_size;
 }
 
-// Dimension d of the uniform start.
+// Dimension d of the uniform start; without a region the bits of uniform_start().
 __device__ inline float start_position(const StepView& step, int d, std::uint32_t word) {
-  if (step.start_lo == nullptr) return uniform_start(word);
-  const float lo = step.start_lo[d], hi = step.start_hi[d];
+  float lo = -kStartRadius, hi = kStartRadius;
+  if (step.start_lo != nullptr) {
+    lo = step.start_lo[d];
+    hi = step.start_hi[d];
+  }
   return fminf(fmaf(hi - lo, unit_float(word), lo), hi);
 }
 // Whether v is outside the region that jumps go to.

@@ -172,7 +172,8 @@ TEST(MmaShapeTest, CompiledOnesServeTheirOwnAndStandIn) {
 TEST(MmaPlanTest, FitsTheDevice) {
   constexpr ebm::DeviceLimits kH100{132, 232448}, kA100{108, 166912}, kAda{128, 101376};
   constexpr ebm::MmaVariant kVariants[] = {
-      {false, false, false}, {false, true, false}, {true, false, false}, {true, true, false}};
+      ebm::mma_variant(false, ebm::SamplerKind::langevin), ebm::mma_variant(false, ebm::SamplerKind::mala),
+      ebm::mma_variant(true, ebm::SamplerKind::langevin), ebm::mma_variant(true, ebm::SamplerKind::mala)};
   const ebm::MmaShape wide{64, true, 2, {256, 256}, ebm::ActivationKind::silu};
   for (const ebm::MmaShape& shape :
        {ebm::kCompiledMmaShapes[0], ebm::kCompiledMmaShapes[1], ebm::kCompiledMmaShapes[2], wide}) {
