@@ -44,17 +44,6 @@ DeviceBase::DeviceBase(std::shared_ptr<const Context> context, const GaussianBas
       mean_(context, std::span<const float>(base.mean)),
       root_(context, std::span<const float>(padded_root(base, layer_))) {}
 
-int rows_of(SamplerKind kind) {
-  switch (kind) {
-#define EBM_ROWS(name, type) \
-  case SamplerKind::name:    \
-    return type::Traits::kRows;
-    EBM_SAMPLERS(EBM_ROWS)
-#undef EBM_ROWS
-  }
-  return 0;
-}
-
 ChainStats to_stats(const ChainCounts& counts, std::uint64_t steps) {
   ChainStats stats;
   stats.steps = steps;

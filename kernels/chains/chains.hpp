@@ -72,6 +72,18 @@ struct ChainsView {
 };
 
 #if !defined(__CUDACC_RTC__)
+// Rows of D numbers per chain that a sampler asks for.
+EBM_HD constexpr int rows_of(SamplerKind kind) {
+  switch (kind) {
+#define EBM_ROWS(name, type) \
+  case SamplerKind::name:    \
+    return type::Traits::kRows;
+    EBM_SAMPLERS(EBM_ROWS)
+#undef EBM_ROWS
+  }
+  return 0;
+}
+
 // Every chain to the uniform start of its step, in the start region of `step`.
 cudaError_t launch_uniform_start(const ChainsView& chains, const StepView& step, int dim, cudaStream_t stream);
 // n transitions of every chain, in one launch; the plan's layout has the rows that the sampler and the chains need.
