@@ -32,9 +32,10 @@ class CudaChainSet final : public ChainSet {
         ids_(context_, ids),
         steps_(context_, steps),
         restarted_(context_, ids.size()),
-        counts_(context_, 1),
-        plan_(*network_, {.proposal = true, .base = base.has_value()}, n_) {
+        counts_(context_, 1) {
     restarted_.fill_zero();
+    // A path to the base weighs E and E0 anew at every piece, so both are kept from piece to piece.
+    if (base) kept_.emplace(context_, ids.size(), x_.size());
     if (base) base_.emplace(context_, *base, network_->view().dim);
     scope_.reset();
   }
@@ -42,6 +43,7 @@ class CudaChainSet final : public ChainSet {
   void set_positions(std::span<const float> x) override {
     const Context::Scope scope(*context_);
     x_.upload(x);
+    known_ = false;
   }
   void positions(std::span<float> x) const override {
     const Context::Scope scope(*context_);
@@ -54,31 +56,37 @@ class CudaChainSet final : public ChainSet {
     context_->check(launch_uniform_start(chains(), step.view(), network_->view().dim, context_->stream()),
                     "launching the uniform start");
     context_->synchronize();
+    known_ = false;
   }
 
-  ChainStats run(const Transition& transition, std::int64_t n_steps, float beta) override {
+  ChainStats run(const Transition& transition, std::int64_t n, float beta) override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return {};
     const DeviceTransition step(context_, transition);
     StepView view = step.view();
     view.beta = beta;
-    if (base_ && view.mala) base_->apply(&view);
+    if (base_) base_->apply(&view);
     counts_.fill_zero();
-    if (mma_ != nullptr && mma_->serves(view.kind)) {
-      mma_->launch(chains(), view, n_steps, counts_.data(), context_->stream());
-    } else {
-      context_->check(
-          launch_chains(plan_.plan(), network_->view(), chains(), view, n_steps, counts_.data(), context_->stream()),
-          "launching the chains");
-    }
+    std::int64_t done = 0;
+    do {
+      const std::int64_t part = std::min(n - done, kMostTransitions);
+      launch(view, part);
+      known_ = kept_.has_value() && is_metropolis(transition.kind);
+      done += part;
+    } while (done < n);
     ChainCounts counts{};
     counts_.download({&counts, 1});
-    return to_stats(counts, static_cast<std::uint64_t>(n_ * n_steps * view.evaluations));
+    return to_stats(counts, static_cast<std::uint64_t>(n_ * n * view.evaluations));
   }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
+    if (known_) {
+      kept_->energy.download(energy);
+      kept_->base_energy.download(base_energy);
+      return;
+    }
     DeviceArray<float> values(context_, energy.size()), base_values(context_, base_energy.size());
     EvaluateView view{};
     view.n = n_;
@@ -89,8 +97,8 @@ class CudaChainSet final : public ChainSet {
       view.base = base_->view();
       view.base_layer = base_->layer();
     }
-    context_->check(launch_evaluate(plan_.plan(), network_->view(), view, context_->stream()),
-                    "launching the energies");
+    const OwnedPlan plan(*network_, {.base = base_.has_value()}, n_);
+    context_->check(launch_evaluate(plan.plan(), network_->view(), view, context_->stream()), "launching the energies");
     values.download(energy);
     base_values.download(base_energy);
   }
@@ -105,6 +113,37 @@ class CudaChainSet final : public ChainSet {
   }
 
  private:
+  static constexpr std::int64_t kMostTransitions = 1 << 30;  // in a launch, which counts in 32 bits per thread
+
+  // E, E0 and their gradients at the current positions, on the device.
+  struct Kept {
+    Kept(const std::shared_ptr<const Context>& context, std::size_t chains, std::size_t values)
+        : energy(context, chains),
+          base_energy(context, chains),
+          gradient(context, values),
+          base_gradient(context, values) {}
+    DeviceArray<float> energy, base_energy, gradient, base_gradient;
+  };
+
+  void launch(const StepView& step, std::int64_t n) {
+    if (mma_ != nullptr && mma_->serves(step.kind)) {
+      mma_->launch(chains(), step, n, counts_.data(), context_->stream());
+      return;
+    }
+    const TilePlan& plan = plan_for(rows_of(step.kind));
+    context_->check(launch_chains(plan, network_->view(), chains(), step, n, counts_.data(), context_->stream()),
+                    "launching the chains");
+  }
+
+  // The last one is kept: most sets run one sampler.
+  const TilePlan& plan_for(int rows) {
+    if (!plan_ || rows != plan_rows_) {
+      plan_.emplace(*network_, TileNeeds{.rows = rows, .base = base_.has_value(), .keeps = kept_.has_value()}, n_);
+      plan_rows_ = rows;
+    }
+    return plan_->plan();
+  }
+
   ChainsView chains() {
     ChainsView view{};
     view.source = ChainSource::set;
@@ -114,6 +153,13 @@ class CudaChainSet final : public ChainSet {
     view.ids = ids_.data();
     view.restarted = restarted_.data();
     view.seed = seed_;
+    if (kept_) {
+      view.known = known_;
+      view.energy = kept_->energy.data();
+      view.base_energy = kept_->base_energy.data();
+      view.gradient = kept_->gradient.data();
+      view.base_gradient = kept_->base_gradient.data();
+    }
     return view;
   }
 
@@ -127,8 +173,11 @@ class CudaChainSet final : public ChainSet {
   DeviceArray<std::uint64_t> ids_, steps_;
   DeviceArray<std::uint8_t> restarted_;
   DeviceArray<ChainCounts> counts_;
-  OwnedPlan plan_;
+  std::optional<OwnedPlan> plan_;
+  int plan_rows_ = 0;
   std::optional<DeviceBase> base_;
+  std::optional<Kept> kept_;
+  bool known_ = false;  // whether `kept_` is up to date
 };
 
 class CudaEnergyFunction final : public EnergyFunction {
@@ -145,7 +194,7 @@ class CudaEnergyFunction final : public EnergyFunction {
 
   std::string path() const override {
     if (mma_ != nullptr) return mma_->describe();
-    const TileLayout layout = tile_layout(network_->view(), {.proposal = true, .base = false});
+    const TileLayout layout = tile_layout(network_->view(), {.rows = MalaTraits::kRows});
     constexpr std::int64_t kMany = 1 << 30;
     const std::string fp32 = describe(choose_policy(network_->view(), layout, network_->limits(), kMany));
     if (precision_ == Precision::fp32) return fp32;

@@ -57,7 +57,7 @@ class CudaTrainingSession final : public TrainingSession {
         batch_labels_(context_, labels.empty() ? 0 : static_cast<std::size_t>(plan_.batch_size)),
         energy_(context_, static_cast<std::size_t>(2 * plan_.batch_size)),
         cross_entropy_(context_, batch_labels_.size()),
-        chains_plan_(network_, {.proposal = plan_.transition.kind == SamplerKind::mala}, plan_.batch_size),
+        chains_plan_(network_, {.rows = rows_of(plan_.transition.kind)}, plan_.batch_size),
         gradient_(network_, 2 * plan_.batch_size),
         ring_(context_, kRing),
         records_{PinnedArray<IterationRecord>(context_, kRing), PinnedArray<IterationRecord>(context_, kRing)},

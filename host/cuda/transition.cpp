@@ -35,25 +35,12 @@ DeviceTransition::DeviceTransition(std::shared_ptr<const Context> context, const
   view_.start_hi = start_hi_.data();
   view_.jump_prob = transition.jump_prob;
   view_.beta = 1.0f;
-  view_.mala = transition.kind == SamplerKind::mala;
-  view_.noise_scale = transition.own[LangevinTraits::kNoiseScale];
 }
 
 DeviceBase::DeviceBase(std::shared_ptr<const Context> context, const GaussianBase& base, int dim)
     : layer_(square_layer_view(dim)),
       mean_(context, std::span<const float>(base.mean)),
       root_(context, std::span<const float>(padded_root(base, layer_))) {}
-
-int rows_of(SamplerKind kind) {
-  switch (kind) {
-#define EBM_ROWS(name, type) \
-  case SamplerKind::name:    \
-    return type::Traits::kRows;
-    EBM_SAMPLERS(EBM_ROWS)
-#undef EBM_ROWS
-  }
-  return 0;
-}
 
 ChainStats to_stats(const ChainCounts& counts, std::uint64_t steps) {
   ChainStats stats;

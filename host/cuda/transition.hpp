@@ -33,9 +33,6 @@ class DeviceBase {
   DeviceArray<float> mean_, root_;
 };
 
-// Rows of working memory that the sampler asks for.
-int rows_of(SamplerKind kind);
-
 // `steps`: gradient evaluations.
 ChainStats to_stats(const ChainCounts& counts, std::uint64_t steps);
 

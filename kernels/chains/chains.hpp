@@ -35,9 +35,6 @@ struct StepView {
   float beta;  // for all chains, with a base: beta E + (1 - beta) E0
   BaseView base;
   LayerView base_layer;
-  // What the tensor-core kernels read until they run the samplers' bodies.
-  bool mala;
-  float noise_scale;
 };
 
 // Where a launch's chains come from.
@@ -72,6 +69,18 @@ struct ChainsView {
 };
 
 #if !defined(__CUDACC_RTC__)
+// Rows of D numbers per chain that a sampler asks for.
+EBM_HD constexpr int rows_of(SamplerKind kind) {
+  switch (kind) {
+#define EBM_ROWS(name, type) \
+  case SamplerKind::name:    \
+    return type::Traits::kRows;
+    EBM_SAMPLERS(EBM_ROWS)
+#undef EBM_ROWS
+  }
+  return 0;
+}
+
 // Every chain to the uniform start of its step, in the start region of `step`.
 cudaError_t launch_uniform_start(const ChainsView& chains, const StepView& step, int dim, cudaStream_t stream);
 // n transitions of every chain, in one launch; the plan's layout has the rows that the sampler and the chains need.

@@ -80,7 +80,7 @@ class PolicyTest : public testing::Test {
     chains.ids = device_ids.data();
     chains.steps = device_steps.data();
     chains.seed = 5;
-    const ebm::OwnedPlan owned(network, {.proposal = c.mala, .base = c.base}, kChains, policy);
+    const ebm::OwnedPlan owned(network, {.rows = ebm::rows_of(transition.kind), .base = c.base}, kChains, policy);
     ebm::TilePlan plan = owned.plan();
     plan.blocks = std::min(plan.blocks, blocks);
     context_->check(ebm::launch_chains(plan, network.view(), chains, view, 6, counts.data(), context_->stream()),
@@ -123,8 +123,8 @@ TEST(PolicyChoiceTest, FitsTheDevice) {
   for (const int dim : {1, 2, 64, 784, 1024, 16384}) {
     for (const std::vector<int>& hidden : {std::vector<int>{1}, {128, 128}, {256, 256}, {512, 512, 512, 512}, {8192}}) {
       const ebm::NetworkView net = ebm::network_view(shape_of(dim, hidden));
-      for (const bool mala : {false, true}) {
-        const ebm::TileLayout layout = ebm::tile_layout(net, {.proposal = mala});
+      for (const int rows : {2, 4, 5}) {
+        const ebm::TileLayout layout = ebm::tile_layout(net, {.rows = rows});
         for (const ebm::DeviceLimits& limits : kDevices) {
           for (const std::int64_t n : {1, 1000, 1000000}) {
             const ebm::TilePolicy policy = ebm::choose_policy(net, layout, limits, n);
