@@ -32,7 +32,7 @@ __device__ __forceinline__ void run_mma_chains(const MmaArguments& a) {
   Counter counter;
   for (std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) * warps + warp) * kMmaRows; first < a.chains.n;
        first += static_cast<std::int64_t>(gridDim.x) * warps * kMmaRows) {
-    MmaTile<C> tile(a, network, own, first, counter);
+    tensor_cores::MmaTile<C> tile(a, network, own, first, counter);
     tile.load();
     run_sampler(tile, a.n);
     tile.store();

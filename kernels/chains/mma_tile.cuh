@@ -8,7 +8,8 @@
 #include "kernels/chains/mma_chains.hpp"
 #include "kernels/energy/mma_network.cuh"
 
-namespace ebm {
+// The bodies are looked up in the namespace of their Tile.
+namespace ebm::tensor_cores {
 
 // What is rare where chains are Metropolis-adjusted is not inlined there: it is kept out of the registers and the
 // instruction cache of the steps. Each of dimensions d .. d + 3; zeros beyond D.
@@ -366,7 +367,6 @@ class MmaTile {
   typename C::Input input_;                 // x, for sweeps
 };
 
-namespace mma_bodies {
 #define EBM_SAMPLER_BODY
 #define EBM_BODY __device__ __forceinline__
 #define EBM_LAMBDA
@@ -378,14 +378,13 @@ namespace mma_bodies {
 #undef EBM_LAMBDA
 #undef EBM_UNROLL
 #undef EBM_NO_UNROLL
-}  // namespace mma_bodies
 
 template <class C>
 __device__ __forceinline__ void run_sampler(MmaTile<C>& tile, std::int64_t n) {
 #define EBM_RUN(name, type) \
-  if constexpr (C::kVariant.kind == SamplerKind::name) mma_bodies::run_##name(tile, n);
+  if constexpr (C::kVariant.kind == SamplerKind::name) run_##name(tile, n);
   EBM_SAMPLERS(EBM_RUN)
 #undef EBM_RUN
 }
 
-}  // namespace ebm
+}  // namespace ebm::tensor_cores
