@@ -10,6 +10,7 @@
 #include "host/cuda/mma.hpp"
 #include "host/cuda/nvrtc.hpp"
 #include "host/cuda/runtime_compiler.hpp"
+#include "host/cuda/transition.hpp"
 #include "host/engine/engine.hpp"
 #include "support/networks.hpp"
 #include "tests/files/support.hpp"
@@ -70,7 +71,13 @@ std::vector<ebm::Transition> transitions(int dim) {
   ebm::Transition mala = langevin;
   mala.kind = ebm::SamplerKind::mala;
   mala.jump_prob = 0.2f;
-  return {langevin, limited, mala};
+  // Jumps go to the box, and only from there.
+  ebm::Transition boxed = limited;
+  boxed.kind = ebm::SamplerKind::mala;
+  boxed.jump_prob = 0.4f;
+  boxed.start_lo = boxed.clamp_lo;
+  boxed.start_hi = boxed.clamp_hi;
+  return {langevin, limited, mala, boxed};
 }
 
 class RuntimeKernelTest : public testing::TestWithParam<Case> {
@@ -135,6 +142,73 @@ TEST(RuntimeCompilerTest, SecondUseComesFromTheCache) {
   } catch (const ebm::DeviceError& error) {
     EXPECT_NE(std::string(error.what()).find("error"), std::string::npos) << error.what();
     EXPECT_FALSE(error.sticky());
+  }
+}
+
+// Chains at temperatures of their own. With beta = 1/2 or 2 for E, every number but E is that of temperature 1 for the
+// network whose head and confinement carry beta, at step size h / beta: powers of two, so all bits are the same.
+TEST(TemperedKernelTest, IsTheKernelOfTheScaledEnergy) {
+  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
+  const auto context = std::make_shared<ebm::Context>(0, nullptr);
+  const ebm::Context::Scope scope(*context);
+  constexpr float kStep = 0.125f, kConfinement = 0.5f;
+  struct Ends {
+    std::vector<float> x, energy;
+    ebm::ChainCounts counts;
+  };
+  // `scale` of the network's E, `beta` of the chains; 0: none.
+  const auto run = [&](float scale, float beta, std::int64_t n) {
+    const ebm::MlpShape shape = shape_of(3, {32, 32}, Activation::silu, ebm::Head::scalar, scale * kConfinement);
+    ebm::Mlp model = random_network(shape, 3);
+    const std::size_t head = 33;  // weights and bias
+    for (float& w : model.parameters().last(head)) w *= scale;
+    const ebm::DeviceArray<float> parameters(context, model.parameters());
+    const ebm::Network network(context, shape, parameters.data());
+    const auto mma = ebm::MmaNetwork::make(network, shape, ebm::Precision::fp16, parameters.data());
+    std::vector<std::uint64_t> ids(kChains), steps(kChains, 11);
+    for (std::size_t i = 0; i < kChains; ++i) ids[i] = i;
+    ebm::DeviceArray<float> x(context, random_points(kChains, 3, 4).values()), energy(context, kChains);
+    const ebm::DeviceArray<float> betas(context, std::vector<float>(kChains, beta));
+    ebm::DeviceArray<std::uint64_t> device_ids(context, std::span<const std::uint64_t>(ids));
+    ebm::DeviceArray<std::uint64_t> device_steps(context, std::span<const std::uint64_t>(steps));
+    ebm::DeviceArray<ebm::ChainCounts> counts(context, 1);
+    counts.fill_zero();
+    ebm::Transition transition;
+    transition.kind = ebm::SamplerKind::mala;
+    transition.step_size = kStep / scale;
+    transition.jump_prob = 0.2f;
+    const ebm::DeviceTransition step(context, transition);
+    ebm::ChainsView chains{};
+    chains.n = kChains;
+    chains.x = x.data();
+    chains.ids = device_ids.data();
+    chains.steps = device_steps.data();
+    chains.seed = 5;
+    if (beta != 0.0f) {
+      chains.beta = betas.data();
+      chains.energy = energy.data();
+    }
+    mma->launch(chains, step.view(), n, counts.data(), context->stream());
+    Ends ends{x.to_host(), {}, {}};
+    if (beta != 0.0f) ends.energy = energy.to_host();
+    counts.download({&ends.counts, 1});
+    return ends;
+  };
+  for (const float beta : {0.5f, 2.0f}) {
+    const Ends tempered = run(1.0f, beta, 20), scaled = run(beta, 0.0f, 20);
+    EXPECT_EQ(tempered.x, scaled.x) << beta;
+    for (const ebm::Move move : {ebm::Move::local, ebm::Move::jump}) {
+      const auto m = static_cast<std::size_t>(move);
+      EXPECT_GT(scaled.counts.accepted[m], 0u);
+      EXPECT_LT(scaled.counts.accepted[m], scaled.counts.proposed[m]);
+      EXPECT_EQ(tempered.counts.accepted[m], scaled.counts.accepted[m]);
+    }
+    const ebm::MlpShape shape = shape_of(3, {32, 32}, Activation::silu, ebm::Head::scalar, kConfinement);
+    const auto oracle = ebm::make_engine(ebm::Device::cpu(1))->load(random_network(shape, 3));
+    std::vector<float> energy(kChains);
+    oracle->evaluate(tempered.x, energy);
+    for (std::size_t i = 0; i < kChains; ++i) EXPECT_NEAR(tempered.energy[i], energy[i], 1e-4) << i;
   }
 }
 
