@@ -65,7 +65,8 @@ class CudaTrainingSession final : public TrainingSession {
         iteration_(start.iteration) {
     const TrainingClock clock = clock_of(start);
     clock_ = DeviceArray<TrainingClock>(context_, std::span<const TrainingClock>(&clock, 1));
-    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind == SamplerKind::mala)) mma_.reset();
+    const bool written = plan_.transition.kind == SamplerKind::langevin || plan_.transition.kind == SamplerKind::mala;
+    if (mma_ != nullptr && !(written && mma_->serves(plan_.transition.kind == SamplerKind::mala))) mma_.reset();
     if (mma_ != nullptr) mma_->prepare(step_view());  // a capture cannot hold a compilation
     graph_.emplace(context_, [this](cudaStream_t stream) { queue_iteration(stream); });
   }
@@ -236,7 +237,7 @@ class CudaTrainingSession final : public TrainingSession {
     view.iterations = plan_.iterations;
     view.decay = static_cast<int>(adam.decay);
     view.target_acceptance =
-        plan_.target_acceptance && plan_.transition.kind == SamplerKind::mala ? *plan_.target_acceptance : -1.0f;
+        plan_.target_acceptance && is_metropolis(plan_.transition.kind) ? *plan_.target_acceptance : -1.0f;
     return view;
   }
 

@@ -52,7 +52,8 @@ Outcome run(const ebm::Device& device, const ebm::MlpShape& shape, const ebm::Tr
   const ebm::Matrix start = random_points(kChains, static_cast<std::size_t>(shape.dim), 4);
   chains->set_positions(start.values());
   Outcome result;
-  result.stats = chains->run(transition, kSteps);
+  chains->run(transition, kSteps);
+  result.stats = chains->stats();
   result.x.resize(start.values().size());
   chains->positions(result.x);
   result.path = function->path();

@@ -111,7 +111,8 @@ class InvarianceTest : public EngineTest {
     const auto set = function->chains(kSeed, ids, std::vector<std::uint64_t>(ids.size(), 5), base(c));
     set->set_positions(start);
     Run result;
-    for (const std::int64_t n : pieces) result.stats += set->run(c.transition, n, c.beta);
+    for (const std::int64_t n : pieces) set->run(c.transition, n, c.beta);
+    result.stats = set->stats();
     result.x.resize(start.size());
     set->positions(result.x);
     result.energy.resize(ids.size());
