@@ -214,4 +214,33 @@ TEST(HalfRangeTest, NamesTheLayerAndTheWeight) {
   }
 }
 
+// A warp's counts are summed in 64 bits: rejects a sum that wraps at 2^32.
+TEST(RuntimeCompilerTest, CountsOfAWarpAddUpBeyondThirtyTwoBits) {
+  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no libnvrtc";
+  const auto context = std::make_shared<ebm::Context>(0, nullptr);
+  const ebm::Context::Scope scope(*context);
+  const ebm::RuntimeKernel kernel = ebm::runtime_kernel(*context,
+                                                        "#include \"kernels/chains/chain_source.cuh\"\n"
+                                                        "extern \"C\" __global__ void add(ebm::ChainCounts* total) {\n"
+                                                        "  ebm::Counter own;\n"
+                                                        "  own.restarts = 0xFFFFFFF0u + threadIdx.x % 16;\n"
+                                                        "  own.reinitialized = threadIdx.x;\n"
+                                                        "  own.accepted[ebm::kMoves - 1] = 0x80000000u;\n"
+                                                        "  ebm::add_counts(own, total);\n"
+                                                        "}\n",
+                                                        "add");
+  ebm::DeviceArray<ebm::ChainCounts> counts(context, 1);
+  counts.fill_zero();
+  ebm::ChainCounts* total = counts.data();
+  void* arguments[] = {&total};
+  context->check(cudaLaunchKernel(kernel.function, dim3(1), dim3(64), arguments, 0, context->stream()), "adding");
+  ebm::ChainCounts found{};
+  counts.download({&found, 1});
+  EXPECT_EQ(found.restarts, 64 * 0xFFFFFFF0ull + 4 * 120);
+  EXPECT_EQ(found.reinitialized, 64u * 63u / 2);
+  EXPECT_EQ(found.accepted[ebm::kMoves - 1], 64 * 0x80000000ull);
+  EXPECT_EQ(found.proposed[0], 0u);
+}
+
 }  // namespace
