@@ -37,6 +37,7 @@ void annealed_steps(benchmark::State& state, const Settings& settings, const Mlp
     for (std::int64_t k = 1; k <= kSteps; ++k) {
       chains->run(transition, 1, static_cast<float>(k) / static_cast<float>(kSteps));
     }
+    benchmark::DoNotOptimize(chains->stats());  // waits
   }
   const double dim = model.dim();
   report(state, settings, threads, "chain_steps", static_cast<double>(state.iterations() * kChains * kSteps),

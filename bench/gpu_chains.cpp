@@ -55,6 +55,7 @@ int run(int argc, char** argv) {
   for (int repeat = 0; repeat < std::stoi(options["repeats"]); ++repeat) {
     const auto start = std::chrono::steady_clock::now();
     set->run(transition, steps);
+    static_cast<void>(set->stats());  // waits
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   // Forward and gradient: 2 multiplications and 2 additions for each hidden weight.

@@ -39,8 +39,12 @@ void run_case(benchmark::State& state, const Settings& settings, const Case& c, 
   transition.step_size = 0.01f;
   transition.own[0] = 0.1414f;
   chains->run(transition, 1);  // first touch
-  ChainStats stats;
-  for (auto _ : state) stats += chains->run(transition, c.steps);
+  chains->clear_stats();
+  for (auto _ : state) {
+    chains->run(transition, c.steps);
+    benchmark::DoNotOptimize(chains->stats());  // waits
+  }
+  const ChainStats stats = chains->stats();
   if (stats.restarts > 0) state.SkipWithError("chains left the finite numbers");
   report(state, settings, threads, "chain_steps", static_cast<double>(stats.steps), flop_per_gradient(c.shape));
   state.counters["bytes_per_chain"] = static_cast<double>(bytes) / static_cast<double>(c.chains);

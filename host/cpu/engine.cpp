@@ -34,15 +34,17 @@ class CpuChainSet final : public ChainSet {
     chains_.start_uniform(seed_, start_region(transition), *pool_);
   }
 
-  ChainStats run(const Transition& transition, std::int64_t n, float beta) override {
+  void run(const Transition& transition, std::int64_t n, float beta) override {
     StepParameters parameters = step_parameters(transition, seed_);
     const BaseView view = base_ ? base_->view() : BaseView{};
     if (base_) {
       parameters.base = &view;
       parameters.beta = beta;
     }
-    return chains_.run(*network_, transition.kind, parameters, n, scratch_, *pool_);
+    stats_ += chains_.run(*network_, transition.kind, parameters, n, scratch_, *pool_);
   }
+  ChainStats stats() const override { return stats_; }
+  void clear_stats() override { stats_ = {}; }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
     if (chains_.known()) {
@@ -80,6 +82,7 @@ class CpuChainSet final : public ChainSet {
   std::shared_ptr<ThreadPool> pool_;
   std::uint64_t seed_;
   ChainStrips chains_;
+  ChainStats stats_;
   std::optional<PackedBase> base_;
   std::vector<Scratch> scratch_;
 };

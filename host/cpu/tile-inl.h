@@ -34,6 +34,7 @@ struct StripBlock {
 };
 
 HWY_INLINE StripReal operator+(StripReal a, StripReal b) { return {hn::Add(a.v, b.v)}; }
+HWY_INLINE StripReal operator+(StripReal a, float b) { return {hn::Add(a.v, constant(b))}; }
 HWY_INLINE StripReal operator-(StripReal a, StripReal b) { return {hn::Sub(a.v, b.v)}; }
 HWY_INLINE StripReal operator*(StripReal a, StripReal b) { return {hn::Mul(a.v, b.v)}; }
 HWY_INLINE StripReal operator*(StripReal a, float b) { return {hn::Mul(a.v, constant(b))}; }

@@ -34,6 +34,7 @@ class CudaChainSet final : public ChainSet {
         restarted_(context_, ids.size()),
         counts_(context_, 1) {
     restarted_.fill_zero();
+    counts_.fill_zero();
     // A path to the base weighs E and E0 anew at every piece, so both are kept from piece to piece.
     if (base) kept_.emplace(context_, ids.size(), x_.size());
     if (base) base_.emplace(context_, *base, network_->view().dim);
@@ -59,14 +60,17 @@ class CudaChainSet final : public ChainSet {
     known_ = false;
   }
 
-  ChainStats run(const Transition& transition, std::int64_t n, float beta) override {
+  void run(const Transition& transition, std::int64_t n, float beta) override {
     const Context::Scope scope(*context_);
-    if (n_ == 0) return {};
-    const DeviceTransition step(context_, transition);
-    StepView view = step.view();
+    if (n_ == 0) return;
+    // A box goes to the device when it is new, and the host waits for that copy alone.
+    if (!step_ || transition != transition_) {
+      step_.emplace(context_, transition);
+      transition_ = transition;
+    }
+    StepView view = step_->view();
     view.beta = beta;
     if (base_) base_->apply(&view);
-    counts_.fill_zero();
     std::int64_t done = 0;
     do {
       const std::int64_t part = std::min(n - done, kMostTransitions);
@@ -74,9 +78,18 @@ class CudaChainSet final : public ChainSet {
       known_ = kept_.has_value() && is_metropolis(transition.kind);
       done += part;
     } while (done < n);
+    chain_steps_ += static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n * transition.evaluations);
+  }
+  ChainStats stats() const override {
+    const Context::Scope scope(*context_);
     ChainCounts counts{};
     counts_.download({&counts, 1});
-    return to_stats(counts, static_cast<std::uint64_t>(n_ * n * view.evaluations));
+    return to_stats(counts, chain_steps_);
+  }
+  void clear_stats() override {
+    const Context::Scope scope(*context_);
+    counts_.fill_zero();
+    chain_steps_ = 0;
   }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
@@ -126,12 +139,13 @@ class CudaChainSet final : public ChainSet {
   };
 
   void launch(const StepView& step, std::int64_t n) {
-    if (mma_ != nullptr && mma_->serves(step.kind)) {
-      mma_->launch(chains(), step, n, counts_.data(), context_->stream());
+    const ChainsView view = chains();
+    if (mma_ != nullptr && mma_->serves(step.kind, view.beta != nullptr)) {
+      mma_->launch(view, step, n, counts_.data(), context_->stream());
       return;
     }
     const TilePlan& plan = plan_for(rows_of(step.kind));
-    context_->check(launch_chains(plan, network_->view(), chains(), step, n, counts_.data(), context_->stream()),
+    context_->check(launch_chains(plan, network_->view(), view, step, n, counts_.data(), context_->stream()),
                     "launching the chains");
   }
 
@@ -172,7 +186,10 @@ class CudaChainSet final : public ChainSet {
   DeviceArray<float> x_;
   DeviceArray<std::uint64_t> ids_, steps_;
   DeviceArray<std::uint8_t> restarted_;
-  DeviceArray<ChainCounts> counts_;
+  DeviceArray<ChainCounts> counts_;  // of every run since they were cleared
+  std::uint64_t chain_steps_ = 0;    // of the same runs
+  Transition transition_;            // what step_ was made of
+  std::optional<DeviceTransition> step_;
   std::optional<OwnedPlan> plan_;
   int plan_rows_ = 0;
   std::optional<DeviceBase> base_;

@@ -236,7 +236,7 @@ class CudaTrainingSession final : public TrainingSession {
     view.iterations = plan_.iterations;
     view.decay = static_cast<int>(adam.decay);
     view.target_acceptance =
-        plan_.target_acceptance && plan_.transition.kind == SamplerKind::mala ? *plan_.target_acceptance : -1.0f;
+        plan_.target_acceptance && is_metropolis(plan_.transition.kind) ? *plan_.target_acceptance : -1.0f;
     return view;
   }
 

@@ -49,7 +49,7 @@ struct GaussianBase {
 };
 
 // n chains that stay on the device between calls. Chain i is (ids[i], its own step number); its next state depends on
-// nothing else.
+// nothing else. Sets of one function may be used by as many threads as there are sets; one set by one at a time.
 class ChainSet {
  public:
   virtual ~ChainSet() = default;
@@ -59,8 +59,11 @@ class ChainSet {
   // Every chain to the uniform start of its current step (purpose 1), in the transition's start region.
   virtual void start_uniform(const Transition& transition = {}) = 0;
   // n transitions on exp(-E). A set made with a base runs Metropolis-adjusted samplers only, on
-  // exp(-(beta E + (1 - beta) E0)).
-  virtual ChainStats run(const Transition& transition, std::int64_t n, float beta = 1.0f) = 0;
+  // exp(-(beta E + (1 - beta) E0)). Queued: a device need not be done when this returns, and the host does not wait.
+  virtual void run(const Transition& transition, std::int64_t n, float beta = 1.0f) = 0;
+  // What the runs since the set was made, or since clear_stats(), counted; waits for them.
+  virtual ChainStats stats() const = 0;
+  virtual void clear_stats() = 0;
   // E of the current positions, and E0 where there is a base (else leave it empty), n values each.
   virtual void energies(std::span<float> energy, std::span<float> base_energy = {}) const = 0;
   // 1 where a chain has been restarted since the set was made.

@@ -79,7 +79,8 @@ Matrix ReplayBuffer::run(const Mlp& model, const Sampler& sampler, std::int64_t 
 
   const auto chains = function->chains(seed_, slots, steps);
   chains->set_positions(x.values());
-  ChainStats run = chains->run(transition, n_steps);
+  chains->run(transition, n_steps);
+  ChainStats run = chains->stats();
   run.reinitialized = fresh.size();
   chains->positions(x.values());
   for (std::size_t i = 0; i < n; ++i) {

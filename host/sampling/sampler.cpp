@@ -341,15 +341,17 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
     std::int64_t next = std::min(result.n_steps + std::max<std::int64_t>(chunk, 1), options.n_steps);
     if (options.thin > 0) next = std::min(next, (result.n_steps / options.thin + 1) * options.thin);
     const double before = seconds_since(start);
-    result.stats += chains->run(transition, next - result.n_steps);
+    chains->run(transition, next - result.n_steps);
     result.n_steps = next;
     if (options.thin > 0 && next % options.thin == 0) result.trajectory.push_back(positions());
     if (!options.progress) continue;
+    static_cast<void>(chains->stats());  // waits for a device: what is timed is work done, not work queued
     const double now = seconds_since(start);
     if (!options.progress({result.n_steps, options.n_steps, now})) break;
     chunk = now - before > 0.2 ? std::max<std::int64_t>(chunk / 2, 1) : std::min(chunk * 2, options.n_steps);
   }
   result.x = positions();
+  result.stats = chains->stats();
   result.energy.resize(n);
   chains->energies(result.energy);
   result.restarted.resize(n);

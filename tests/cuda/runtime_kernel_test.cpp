@@ -26,7 +26,7 @@ constexpr std::int64_t kSteps = 3;
 struct Case {
   const char* name;
   ebm::MlpShape shape;
-  bool split = false;  // fp16x3 too: its activations are the fp32 kernels', so a few networks are enough
+  bool split = false;  // fp16x3 too: its activations are the fp32 kernels', so a few networks are enough; all samplers
 };
 
 std::vector<Case> cases() {
@@ -53,14 +53,15 @@ Outcome run(const ebm::Device& device, const ebm::MlpShape& shape, const ebm::Tr
   const ebm::Matrix start = random_points(kChains, static_cast<std::size_t>(shape.dim), 4);
   chains->set_positions(start.values());
   Outcome result;
-  result.stats = chains->run(transition, kSteps);
+  chains->run(transition, kSteps);
+  result.stats = chains->stats();
   result.x.resize(start.values().size());
   chains->positions(result.x);
   result.path = function->path();
   return result;
 }
 
-std::vector<ebm::Transition> transitions(int dim) {
+std::vector<ebm::Transition> transitions(int dim, bool trajectories) {
   ebm::Transition langevin;
   langevin.step_size = 0.02f;
   langevin.own[0] = 0.2f;
@@ -77,7 +78,22 @@ std::vector<ebm::Transition> transitions(int dim) {
   boxed.jump_prob = 0.4f;
   boxed.start_lo = boxed.clamp_lo;
   boxed.start_hi = boxed.clamp_hi;
-  return {langevin, limited, mala, boxed};
+  // One of each trajectory: a fifth row of working memory.
+  ebm::Transition hmc = mala;
+  hmc.kind = ebm::SamplerKind::hmc;
+  hmc.evaluations = 3;
+  hmc.step_size = 0.1f;
+  hmc.own = {};
+  hmc.own[ebm::HmcTraits::kLeapfrogSteps] = 3.0f;
+  hmc.own[ebm::HmcTraits::kJitter] = 0.2f;
+  ebm::Transition malt = hmc;
+  malt.kind = ebm::SamplerKind::malt;
+  malt.own = {};
+  malt.own[ebm::MaltTraits::kLeapfrogSteps] = 3.0f;
+  malt.own[ebm::MaltTraits::kFriction] = 1.0f;
+  std::vector<ebm::Transition> all{langevin, limited, mala, boxed};
+  if (trajectories) all.insert(all.end(), {hmc, malt});
+  return all;
 }
 
 class RuntimeKernelTest : public testing::TestWithParam<Case> {
@@ -90,8 +106,8 @@ class RuntimeKernelTest : public testing::TestWithParam<Case> {
 
 TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) {
   const ebm::MlpShape& shape = GetParam().shape;
-  for (const ebm::Transition& transition : transitions(shape.dim)) {
-    const bool mala = transition.kind == ebm::SamplerKind::mala;
+  for (const ebm::Transition& transition : transitions(shape.dim, GetParam().split)) {
+    const bool adjusted = ebm::is_metropolis(transition.kind);
     const Outcome expected = run(ebm::Device::cpu(1), shape, transition);
     for (const ebm::Precision precision : {ebm::Precision::fp16, ebm::Precision::fp16x3}) {
       if (precision == ebm::Precision::fp16x3 && !GetParam().split) continue;
@@ -112,8 +128,9 @@ TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) {
         }
         apart += worst > tolerance;
       }
-      EXPECT_LE(apart, mala ? 1u : 0u) << ebm::name_of(precision) << ", mala " << mala << ", limited "
-                                       << !transition.clamp_lo.empty();
+      EXPECT_LE(apart, adjusted ? 1u : 0u)
+          << ebm::name_of(precision) << ", sampler " << static_cast<int>(transition.kind) << ", limited "
+          << !transition.clamp_lo.empty();
       EXPECT_EQ(found.stats[ebm::Move::jump].proposed, expected.stats[ebm::Move::jump].proposed);
     }
   }
@@ -247,7 +264,8 @@ TEST(MmaPlanTest, FitsTheDevice) {
   constexpr ebm::DeviceLimits kH100{132, 232448}, kA100{108, 166912}, kAda{128, 101376};
   constexpr ebm::MmaVariant kVariants[] = {
       ebm::mma_variant(false, ebm::SamplerKind::langevin), ebm::mma_variant(false, ebm::SamplerKind::mala),
-      ebm::mma_variant(true, ebm::SamplerKind::langevin), ebm::mma_variant(true, ebm::SamplerKind::mala)};
+      ebm::mma_variant(true, ebm::SamplerKind::langevin),  ebm::mma_variant(true, ebm::SamplerKind::mala),
+      ebm::mma_variant(false, ebm::SamplerKind::hmc),      ebm::mma_variant(true, ebm::SamplerKind::malt)};
   const ebm::MmaShape wide{64, true, 2, {256, 256}, ebm::ActivationKind::silu};
   for (const ebm::MmaShape& shape :
        {ebm::kCompiledMmaShapes[0], ebm::kCompiledMmaShapes[1], ebm::kCompiledMmaShapes[2], wide}) {
@@ -286,6 +304,35 @@ TEST(HalfRangeTest, NamesTheLayerAndTheWeight) {
     EXPECT_EQ(error.value(), "fp16x3");
     EXPECT_NE(error.allowed().find("net.1.weight holds -70000"), std::string::npos) << error.allowed();
   }
+}
+
+// A warp's counts are summed in 64 bits: rejects a sum that wraps at 2^32.
+TEST(RuntimeCompilerTest, CountsOfAWarpAddUpBeyondThirtyTwoBits) {
+  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no libnvrtc";
+  const auto context = std::make_shared<ebm::Context>(0, nullptr);
+  const ebm::Context::Scope scope(*context);
+  const ebm::RuntimeKernel kernel = ebm::runtime_kernel(*context,
+                                                        "#include \"kernels/chains/chain_source.cuh\"\n"
+                                                        "extern \"C\" __global__ void add(ebm::ChainCounts* total) {\n"
+                                                        "  ebm::Counter own;\n"
+                                                        "  own.restarts = 0xFFFFFFF0u + threadIdx.x % 16;\n"
+                                                        "  own.reinitialized = threadIdx.x;\n"
+                                                        "  own.accepted[ebm::kMoves - 1] = 0x80000000u;\n"
+                                                        "  ebm::add_counts(own, total);\n"
+                                                        "}\n",
+                                                        "add");
+  ebm::DeviceArray<ebm::ChainCounts> counts(context, 1);
+  counts.fill_zero();
+  ebm::ChainCounts* total = counts.data();
+  void* arguments[] = {&total};
+  context->check(cudaLaunchKernel(kernel.function, dim3(1), dim3(64), arguments, 0, context->stream()), "adding");
+  ebm::ChainCounts found{};
+  counts.download({&found, 1});
+  EXPECT_EQ(found.restarts, 64 * 0xFFFFFFF0ull + 4 * 120);
+  EXPECT_EQ(found.reinitialized, 64u * 63u / 2);
+  EXPECT_EQ(found.accepted[ebm::kMoves - 1], 64 * 0x80000000ull);
+  EXPECT_EQ(found.proposed[0], 0u);
 }
 
 }  // namespace

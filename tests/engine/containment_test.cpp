@@ -46,7 +46,8 @@ class ContainmentTest : public EngineTest {
     const auto chains = function->chains(kSeed, ids, std::vector<std::uint64_t>(ids.size(), 7));
     chains->set_positions(start.values());
     Run result;
-    for (const std::int64_t n : pieces) result.stats += chains->run(transition, n);
+    for (const std::int64_t n : pieces) chains->run(transition, n);
+    result.stats = chains->stats();
     result.x.resize(start.values().size());
     chains->positions(result.x);
     result.energy.resize(start.rows());

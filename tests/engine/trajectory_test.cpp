@@ -51,10 +51,11 @@ class TrajectoryTest : public EngineTest {
     const ebm::SampleResult result = ebm::sample(model, sampler, options, device());
     ASSERT_EQ(result.trajectory.size(), static_cast<std::size_t>(kSteps));
     EXPECT_EQ(result.stats.restarts, 0u);
-    EXPECT_EQ(result.stats.steps, kChains * kSteps);
+    const ebm::Transition transition = ebm::resolve(sampler, model);
+    EXPECT_EQ(result.stats.steps, kChains * kSteps * static_cast<std::uint64_t>(transition.evaluations));
 
     const ref::Target target{to_reference(model), 1, {}, {}};
-    const ref::Kernel kernel = to_reference(ebm::resolve(sampler, model));
+    const ref::Kernel kernel = to_reference(transition);
     ref::Counts counts;
     for (std::size_t i = 0; i < kChains; ++i) {
       ref::Chain chain{options.first_chain + i, options.first_step, to_reference(options.init->row(i))};
@@ -96,6 +97,14 @@ class TrajectoryTest : public EngineTest {
     if (combination % 3 == 1) sampler.grad_clip = 0.4f;
     if (combination % 5 == 2) sampler.clamp = ebm::Box{{-2.5f}, {2.0f}};
     return sampler;
+  }
+
+  // The samplers that walk whole trajectories take turns.
+  ebm::Sampler trajectories(std::size_t combination, float step_size) const {
+    const auto clip = combination % 3 == 1 ? std::optional(0.4f) : std::nullopt;
+    const auto box = combination % 5 == 2 ? std::optional(ebm::Box{{-2.5f}, {2.0f}}) : std::nullopt;
+    const auto samplers = exact_samplers(step_size, combination % 2 == 1 ? 0.3f : 0.0f, clip, box);
+    return samplers[1 + combination % (samplers.size() - 1)];
   }
 
   template <class MakeSampler>
@@ -173,6 +182,14 @@ TEST_P(TrajectoryTest, MalaElu) {
 }
 TEST_P(TrajectoryTest, MalaRelu) {
   every_network(ebm::Activation::relu, [&](std::size_t c, float h) { return mala(c, h); });
+}
+
+TEST_P(TrajectoryTest, TrajectoriesOfEveryActivation) {
+  for (const ebm::Activation activation : {ebm::Activation::silu, ebm::Activation::softplus, ebm::Activation::tanh,
+                                           ebm::Activation::gelu, ebm::Activation::elu, ebm::Activation::relu}) {
+    every_network(activation, [&](std::size_t c, float h) { return trajectories(c, h); });
+    if (IsSkipped()) return;
+  }
 }
 
 // Counts of proposals and acceptances are what the reference counts, on a run where no decision is close.

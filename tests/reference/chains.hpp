@@ -23,6 +23,10 @@ struct Target {
 
 struct Kernel {
   bool mala = false;
+  bool hmc = false, malt = false;
+  int leapfrog_steps = 1;  // hmc, malt: gradient evaluations of a transition
+  double jitter = 0;       // hmc
+  double friction = 0;     // malt
   double step_size = 0.01;
   double noise_scale = 0;  // Langevin
   double grad_clip = std::numeric_limits<double>::infinity();
@@ -56,7 +60,7 @@ struct Counts {
 Vector uniform_start(std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim);
 Vector uniform_start(const Kernel& kernel, std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim);
 
-// n_steps of the transition; the chain's step count goes up by n_steps.
+// n_steps of the transition; the chain's step count goes up by the gradient evaluations of each.
 void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_steps, Chain* chain, Counts* counts);
 
 }  // namespace ref

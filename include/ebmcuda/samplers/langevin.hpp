@@ -30,7 +30,7 @@ struct LangevinDynamics {
   static constexpr std::string_view kName = "langevin";
   template <class Self, class Visit>
   static void parameters(Self& self, Visit&& visit) {
-    visit(Parameter{"step_size", kPositive, "step h, in model space"}, self.step_size);
+    visit(kStepSize, self.step_size);
     visit(Parameter{"noise_scale", kNonNegative, "noise per step; unset: sqrt(2 h), temperature 1"}, self.noise_scale);
     visit(kGradClip, self.grad_clip);
     visit(kClamp, self.clamp);

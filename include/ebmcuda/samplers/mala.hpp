@@ -31,7 +31,7 @@ struct Mala {
   static constexpr std::string_view kName = "mala";
   template <class Self, class Visit>
   static void parameters(Self& self, Visit&& visit) {
-    visit(Parameter{"step_size", kPositive, "step h, in model space"}, self.step_size);
+    visit(kStepSize, self.step_size);
     visit(kJumpProb, self.jump_prob);
     visit(kGradClip, self.grad_clip);
     visit(kClamp, self.clamp);

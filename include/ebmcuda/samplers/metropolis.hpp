@@ -73,6 +73,19 @@ EBM_BODY bool enter_chains(Tile& tile, typename Tile::Real (&energy)[Tile::kGrou
   return tile.somewhere(again);
 }
 
+// |p|^2 / 2 of the momenta, for trajectories that have them.
+template <class Tile>
+EBM_BODY typename Tile::Real kinetic_energy(Tile& tile, int g) {
+  auto sum = tile.zero();
+  EBM_UNROLL
+  for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
+    const auto p = tile.get(kMomentum, g, b);
+    EBM_UNROLL
+    for (int i = 0; i < 4; ++i) sum = mul_add(p.v[i], p.v[i], sum);
+  }
+  return tile.sum(sum) * 0.5f;
+}
+
 template <class Tile, class Trajectory>
 EBM_BODY void decide(Tile& tile, Trajectory& local, const MetropolisMoves<Tile>& moves, int g, std::int64_t offset,
                      typename Tile::Real& energy, const typename Tile::Real& proposed) {

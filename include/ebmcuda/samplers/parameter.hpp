@@ -42,6 +42,8 @@ struct Parameter {
 // which calls visit(const Parameter&, field) for every field in order, `self` const or not. Fields are float,
 // std::int64_t, std::optional<float>, std::optional<std::vector<float>> or std::optional<Box>.
 
+inline constexpr Parameter kStepSize{"step_size", kPositive, "step h, in model space"};
+inline constexpr Parameter kLeapfrog{"leapfrog_steps", {1, 1024}, "gradient evaluations of a transition"};
 inline constexpr Parameter kGradClip{"grad_clip", kPositive, "limit every element of grad E to [-C, C]"};
 inline constexpr Parameter kClamp{"clamp", {}, "keep positions in this box, data units"};
 inline constexpr Parameter kJumpProb{"jump_prob", kProbability, "share of steps that propose the uniform start"};
