@@ -33,10 +33,11 @@ class CudaChainSet final : public ChainSet {
         ids_(context_, ids),
         steps_(context_, steps),
         restarted_(context_, ids.size()),
-        counts_(context_, 1),
-        plan_(*network_, {.proposal = true, .base = base.has_value()}, n_) {
+        counts_(context_, 1) {
     restarted_.fill_zero();
     counts_.fill_zero();
+    // A path to the base weighs E and E0 anew at every piece, so both are kept from piece to piece.
+    if (base) kept_.emplace(context_, ids.size(), x_.size());
     if (base) base_.emplace(context_, *base, network_->view().dim);
     scope_.reset();
   }
@@ -44,20 +45,23 @@ class CudaChainSet final : public ChainSet {
   void set_positions(std::span<const float> x) override {
     const Context::Scope scope(*context_);
     x_.upload(x);
+    known_ = false;
   }
   void positions(std::span<float> x) const override {
     const Context::Scope scope(*context_);
     x_.download(x);
   }
-  void start_uniform(const Transition&) override {
+  void start_uniform(const Transition& transition) override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
-    context_->check(launch_uniform_start(chains(), network_->view().dim, context_->stream()),
+    const DeviceTransition step(context_, transition);
+    context_->check(launch_uniform_start(chains(), step.view(), network_->view().dim, context_->stream()),
                     "launching the uniform start");
     context_->synchronize();
+    known_ = false;
   }
 
-  void run(const Transition& transition, std::int64_t n_steps, float beta) override {
+  void run(const Transition& transition, std::int64_t n, float beta) override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
     // A box goes to the device when it is new, and the host waits for that copy alone.
@@ -67,15 +71,15 @@ class CudaChainSet final : public ChainSet {
     }
     StepView view = step_->view();
     view.beta = beta;
-    if (base_ && view.mala) base_->apply(&view);
-    if (mma_ != nullptr && mma_->serves(view.mala)) {
-      mma_->launch(chains(), view, n_steps, counts_.data(), context_->stream());
-    } else {
-      context_->check(
-          launch_chains(plan_.plan(), network_->view(), chains(), view, n_steps, counts_.data(), context_->stream()),
-          "launching the chains");
-    }
-    chain_steps_ += static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n_steps * transition.evaluations);
+    if (base_) base_->apply(&view);
+    std::int64_t done = 0;
+    do {
+      const std::int64_t part = std::min(n - done, kMostTransitions);
+      launch(view, part);
+      known_ = kept_.has_value() && is_metropolis(transition.kind);
+      done += part;
+    } while (done < n);
+    chain_steps_ += static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n * transition.evaluations);
   }
   ChainStats stats() const override {
     const Context::Scope scope(*context_);
@@ -92,6 +96,11 @@ class CudaChainSet final : public ChainSet {
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
+    if (known_) {
+      kept_->energy.download(energy);
+      kept_->base_energy.download(base_energy);
+      return;
+    }
     DeviceArray<float> values(context_, energy.size()), base_values(context_, base_energy.size());
     EvaluateView view{};
     view.n = n_;
@@ -102,8 +111,8 @@ class CudaChainSet final : public ChainSet {
       view.base = base_->view();
       view.base_layer = base_->layer();
     }
-    context_->check(launch_evaluate(plan_.plan(), network_->view(), view, context_->stream()),
-                    "launching the energies");
+    const OwnedPlan plan(*network_, {.base = base_.has_value()}, n_);
+    context_->check(launch_evaluate(plan.plan(), network_->view(), view, context_->stream()), "launching the energies");
     values.download(energy);
     base_values.download(base_energy);
   }
@@ -123,6 +132,38 @@ class CudaChainSet final : public ChainSet {
   }
 
  private:
+  static constexpr std::int64_t kMostTransitions = 1 << 30;  // in a launch, which counts in 32 bits per thread
+
+  // E, E0 and their gradients at the current positions, on the device.
+  struct Kept {
+    Kept(const std::shared_ptr<const Context>& context, std::size_t chains, std::size_t values)
+        : energy(context, chains),
+          base_energy(context, chains),
+          gradient(context, values),
+          base_gradient(context, values) {}
+    DeviceArray<float> energy, base_energy, gradient, base_gradient;
+  };
+
+  void launch(const StepView& step, std::int64_t n) {
+    const ChainsView view = chains();
+    if (mma_ != nullptr && mma_->serves(step.kind, view.beta != nullptr)) {
+      mma_->launch(view, step, n, counts_.data(), context_->stream());
+      return;
+    }
+    const TilePlan& plan = plan_for(rows_of(step.kind));
+    context_->check(launch_chains(plan, network_->view(), view, step, n, counts_.data(), context_->stream()),
+                    "launching the chains");
+  }
+
+  // The last one is kept: most sets run one sampler.
+  const TilePlan& plan_for(int rows) {
+    if (!plan_ || rows != plan_rows_) {
+      plan_.emplace(*network_, TileNeeds{.rows = rows, .base = base_.has_value(), .keeps = kept_.has_value()}, n_);
+      plan_rows_ = rows;
+    }
+    return plan_->plan();
+  }
+
   ChainsView chains() {
     ChainsView view{};
     view.source = ChainSource::set;
@@ -132,6 +173,13 @@ class CudaChainSet final : public ChainSet {
     view.ids = ids_.data();
     view.restarted = restarted_.data();
     view.seed = seed_;
+    if (kept_) {
+      view.known = known_;
+      view.energy = kept_->energy.data();
+      view.base_energy = kept_->base_energy.data();
+      view.gradient = kept_->gradient.data();
+      view.base_gradient = kept_->base_gradient.data();
+    }
     return view;
   }
 
@@ -148,8 +196,11 @@ class CudaChainSet final : public ChainSet {
   std::uint64_t chain_steps_ = 0;    // of the same runs
   Transition transition_;            // what step_ was made of
   std::optional<DeviceTransition> step_;
-  OwnedPlan plan_;
+  std::optional<OwnedPlan> plan_;
+  int plan_rows_ = 0;
   std::optional<DeviceBase> base_;
+  std::optional<Kept> kept_;
+  bool known_ = false;  // whether `kept_` is up to date
 };
 
 class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
@@ -166,7 +217,7 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
 
   std::string path() const override {
     if (mma_ != nullptr) return mma_->describe();
-    const TileLayout layout = tile_layout(network_->view(), {.proposal = true, .base = false});
+    const TileLayout layout = tile_layout(network_->view(), {.rows = MalaTraits::kRows});
     constexpr std::int64_t kMany = 1 << 30;
     const std::string fp32 = describe(choose_policy(network_->view(), layout, network_->limits(), kMany));
     if (precision_ == Precision::fp32) return fp32;

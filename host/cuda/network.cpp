@@ -63,11 +63,10 @@ TileLayout tile_layout(const NetworkView& net, const TileNeeds& needs) {
   const int dim = padded(net.dim);
   layout.x = take(dim);
   layout.gradient = take(dim);
-  if (needs.proposal) {
-    layout.proposal = take(dim);
-    layout.proposal_gradient = take(dim);
-  }
+  take((needs.rows - 2) * dim);
+  if (needs.keeps) layout.own_gradient = take(dim);
   if (needs.base) {
+    layout.base_gradient = take(dim);
     layout.base_difference = take(dim);
     layout.base_residual = take(dim);
   }

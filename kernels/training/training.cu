@@ -67,8 +67,9 @@ __device__ AdamStep adam_step(const JudgeView& v, std::int64_t iteration) {
 
 __device__ void adapt_step_size(const JudgeView& v) {
   const ChainCounts& counts = v.clock->counts;
-  if (v.target_acceptance < 0.0f || counts.proposed == 0) return;
-  const double acceptance = static_cast<double>(counts.accepted) / static_cast<double>(counts.proposed);
+  constexpr int kLocal = static_cast<int>(Move::local);
+  if (v.target_acceptance < 0.0f || counts.proposed[kLocal] == 0) return;
+  const double acceptance = static_cast<double>(counts.accepted[kLocal]) / static_cast<double>(counts.proposed[kLocal]);
   const double log_step = log(static_cast<double>(v.clock->step_size)) +
                           kStepSizeGain * (acceptance - static_cast<double>(v.target_acceptance));
   v.clock->step_size = static_cast<float>(fmin(fmax(exp(log_step), kSmallestStepSize), kLargestStepSize));
