@@ -13,6 +13,7 @@
 #include "host/cuda/training.hpp"
 #include "host/cuda/transition.hpp"
 #include "kernels/chains/chains.hpp"
+#include "kernels/chains/replica_swap.hpp"
 #include "kernels/energy/evaluate.hpp"
 
 namespace ebm {
@@ -22,7 +23,7 @@ class CudaChainSet final : public ChainSet {
  public:
   CudaChainSet(std::shared_ptr<const Network> network, std::shared_ptr<MmaNetwork> mma, std::uint64_t seed,
                std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
-               const std::optional<GaussianBase>& base)
+               const std::optional<GaussianBase>& base, std::span<const float> inverse_temperatures)
       : network_(std::move(network)),
         mma_(base ? nullptr : std::move(mma)),  // annealed chains run in fp32
         context_(network_->context()),
@@ -33,11 +34,15 @@ class CudaChainSet final : public ChainSet {
         ids_(context_, ids),
         steps_(context_, steps),
         restarted_(context_, ids.size()),
-        counts_(context_, 1) {
+        counts_(context_, 1),
+        beta_(context_, inverse_temperatures),
+        from_hot_(context_, inverse_temperatures.size()) {
     restarted_.fill_zero();
     counts_.fill_zero();
-    // A path to the base weighs E and E0 anew at every piece, so both are kept from piece to piece.
-    if (base) kept_.emplace(context_, ids.size(), x_.size());
+    from_hot_.fill_zero();
+    // A path to the base weighs E and E0 anew at every piece, and replicas swap E, so they are kept from piece to
+    // piece.
+    if (base || !inverse_temperatures.empty()) kept_.emplace(context_, ids.size(), x_.size());
     if (base) base_.emplace(context_, *base, network_->view().dim);
     scope_.reset();
   }
@@ -117,10 +122,42 @@ class CudaChainSet final : public ChainSet {
     base_values.download(base_energy);
   }
 
-  void swap_replicas(int, std::int64_t, std::uint64_t) override {}
-  ReplicaStats replica_stats() const override { return {}; }
+  void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) override {
+    const Context::Scope scope(*context_);
+    if (n_ == 0) return;
+    const std::size_t counts = 2 * static_cast<std::size_t>(replicas) - 1;
+    if (swap_counts_.size() != counts) {
+      swap_counts_ = DeviceArray<unsigned long long>(context_, counts);
+      swap_counts_.fill_zero();
+    }
+    ReplicaView view{};
+    view.n_chains = n_ / replicas;
+    view.replicas = replicas;
+    view.dim = network_->view().dim;
+    view.evaluations = evaluations;
+    view.period = period;
+    view.seed = seed_;
+    view.ids = ids_.data();
+    view.steps = steps_.data();
+    view.beta = beta_.data();
+    view.x = x_.data();
+    view.energy = kept_->energy.data();
+    view.gradient = gradient_kept_ ? kept_->gradient.data() : nullptr;
+    view.from_hot = from_hot_.data();
+    view.counts = swap_counts_.data();
+    context_->check(launch_swap_replicas(view, context_->stream()), "launching the swaps of replicas");
+  }
+  ReplicaStats replica_stats() const override {
+    const Context::Scope scope(*context_);
+    ReplicaStats stats;
+    if (swap_counts_.size() == 0) return stats;
+    const std::vector<unsigned long long> counts = swap_counts_.to_host();
+    stats.round_trips = counts[0];
+    for (std::size_t i = 1; i < counts.size(); i += 2) stats.swaps.push_back({counts[i], counts[i + 1]});
+    return stats;
+  }
 
-  void forget() override {}  // keeps nothing
+  void forget() override { known_ = false; }
   float* device_positions() override { return x_.data(); }
   void restarted(std::span<std::uint8_t> flags) const override {
     const Context::Scope scope(*context_);
@@ -148,11 +185,13 @@ class CudaChainSet final : public ChainSet {
     const ChainsView view = chains();
     if (mma_ != nullptr && mma_->serves(step.kind, view.beta != nullptr)) {
       mma_->launch(view, step, n, counts_.data(), context_->stream());
+      gradient_kept_ = false;  // these kernels look again where they begin
       return;
     }
     const TilePlan& plan = plan_for(rows_of(step.kind));
     context_->check(launch_chains(plan, network_->view(), view, step, n, counts_.data(), context_->stream()),
                     "launching the chains");
+    gradient_kept_ = kept_.has_value();
   }
 
   // The last one is kept: most sets run one sampler.
@@ -180,6 +219,7 @@ class CudaChainSet final : public ChainSet {
       view.gradient = kept_->gradient.data();
       view.base_gradient = kept_->base_gradient.data();
     }
+    if (beta_.size() > 0) view.beta = beta_.data();
     return view;
   }
 
@@ -201,6 +241,11 @@ class CudaChainSet final : public ChainSet {
   std::optional<DeviceBase> base_;
   std::optional<Kept> kept_;
   bool known_ = false;  // whether `kept_` is up to date
+  // With inverse temperatures:
+  DeviceArray<float> beta_;
+  DeviceArray<std::uint8_t> from_hot_;  // 1: the state was in the last replica since it was in the first
+  DeviceArray<unsigned long long> swap_counts_;
+  bool gradient_kept_ = false;
 };
 
 class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
@@ -275,8 +320,7 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
                                    std::optional<GaussianBase> base,
                                    std::vector<float> inverse_temperatures) const override {
-    require(inverse_temperatures.empty(), "tempering", "given", "runs on the CPU engine only");
-    return std::make_unique<CudaChainSet>(network_, mma_, seed, ids, steps, base);
+    return std::make_unique<CudaChainSet>(network_, mma_, seed, ids, steps, base, inverse_temperatures);
   }
 
  private:
