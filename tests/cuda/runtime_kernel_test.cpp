@@ -185,7 +185,8 @@ TEST(TemperedKernelTest, IsTheKernelOfTheScaledEnergy) {
     const auto mma = ebm::MmaNetwork::make(network, shape, ebm::Precision::fp16, parameters.data());
     std::vector<std::uint64_t> ids(kChains), steps(kChains, 11);
     for (std::size_t i = 0; i < kChains; ++i) ids[i] = i;
-    ebm::DeviceArray<float> x(context, random_points(kChains, 3, 4).values()), energy(context, kChains);
+    const ebm::Matrix start = random_points(kChains, 3, 4);
+    ebm::DeviceArray<float> x(context, start.values()), energy(context, kChains);
     const ebm::DeviceArray<float> betas(context, std::vector<float>(kChains, beta));
     ebm::DeviceArray<std::uint64_t> device_ids(context, std::span<const std::uint64_t>(ids));
     ebm::DeviceArray<std::uint64_t> device_steps(context, std::span<const std::uint64_t>(steps));

@@ -188,7 +188,8 @@ TEST_P(InvarianceTest, EnergiesAreThoseOfThePositions) {
     expect_true_energies("started");
     set->run(c.transition, few_steps(), c.beta);
     expect_true_energies("run");
-    set->set_positions(random_points(n, static_cast<std::size_t>(c.shape.dim), 9).values());
+    const ebm::Matrix elsewhere = random_points(n, static_cast<std::size_t>(c.shape.dim), 9);
+    set->set_positions(elsewhere.values());
     expect_true_energies("set");
     set->run(c.transition, 1, c.beta);
     set->start_uniform();
