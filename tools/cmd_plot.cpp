@@ -54,11 +54,11 @@ struct PlotOptions {
   SamplerOptions sampler;
 };
 
-Matrix read_points(const PlotOptions& options, const fs::path& path, std::string_view name) {
+Matrix read_points(const PlotOptions& options, const fs::path& path) {
   DataOptions source;
   source.path = path;
   source.columns = options.columns;
-  return source.read_features(path, name);
+  return source.read_features(Console(options.common.quiet), path);
 }
 
 Range range_from(const Box& box) {
@@ -126,7 +126,7 @@ Canvas plot_images(const PlotOptions& options, const Matrix& images, const std::
   const auto most = static_cast<std::size_t>(options.chains.value_or(100));
   if (options.data) {
     const std::string name = fmt::format("--data ({})", options.data->string());
-    const Matrix data = read_points(options, *options.data, "--data");
+    const Matrix data = read_points(options, *options.data);
     if (data.cols() != images.cols()) {
       throw ConfigError(name, shape_text(data), fmt::format("rows must hold {} values", images.cols()));
     }
@@ -152,7 +152,7 @@ Canvas plot_plane(const PlotOptions& options, const Matrix& samples, const std::
   if (options.colormap) figure.colormap = *options.colormap;
   std::optional<Matrix> data;
   if (options.data) {
-    data = read_points(options, *options.data, "--data");
+    data = read_points(options, *options.data);
     if (data->cols() != 2) {
       throw ConfigError(fmt::format("--data ({})", options.data->string()), shape_text(*data),
                         "rows must hold 2 values");
@@ -205,7 +205,7 @@ Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Ml
   LineFigure figure;
   figure.title = options.input.filename().string();
   if (options.data) {
-    const Matrix data = read_points(options, *options.data, "--data");
+    const Matrix data = read_points(options, *options.data);
     figure.data.assign(data.values().begin(), data.values().end());
   }
   figure.samples.assign(samples.values().begin(), samples.values().end());
@@ -227,7 +227,7 @@ Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Ml
 
 Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& console, const Device& device) {
   if (options.samples) {
-    Matrix x = read_points(options, *options.samples, "--samples");
+    Matrix x = read_points(options, *options.samples);
     require_dimension(fmt::format("--samples ({})", options.samples->string()), x, model);
     return x;
   }
@@ -257,7 +257,7 @@ Canvas plot_model(const PlotOptions& options, const Console& console, const Devi
   if (model.dim() > 2) static_cast<void>(image_size(options, static_cast<std::size_t>(model.dim())));
   Matrix data;
   if (options.data) {
-    data = read_points(options, *options.data, "--data");
+    data = read_points(options, *options.data);
     require_dimension(fmt::format("--data ({})", options.data->string()), data, model);
   }
   const Matrix samples = samples_of(options, model, console, device);
@@ -269,7 +269,7 @@ Canvas plot_model(const PlotOptions& options, const Console& console, const Devi
 }
 
 Canvas plot_points(const PlotOptions& options, const Console& console, const Device& device) {
-  const Matrix x = read_points(options, options.input, "INPUT");
+  const Matrix x = read_points(options, options.input);
   if (x.cols() == 2 && !options.image) return plot_plane(options, x, options.input.filename().string(), {});
   if (options.density) {
     throw ConfigError("--density", std::string(to_string(*options.density)),
