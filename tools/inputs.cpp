@@ -24,7 +24,10 @@ std::string in_words_of(std::string text, bool has_options) {
       {"map_labels", "--map-labels"}, {"columns = ", "--columns "},
   };
   for (const auto& [field, option] : kSpellings) {
-    if (!has_options && text.find(field) != std::string::npos) text.resize(text.rfind(" ("));
+    const std::size_t advice = text.rfind(" (");
+    if (!has_options && advice != std::string::npos && text.find(field, advice) != std::string::npos) {
+      text.resize(advice);
+    }
     for (std::size_t at = text.find(field); at != std::string::npos; at = text.find(field, at + option.size())) {
       text.replace(at, field.size(), option);
     }
@@ -121,7 +124,8 @@ Table DataOptions::read_with_remarks(const Console& console, const std::filesyst
   } catch (const ConfigError& error) {
     throw ConfigError(error.field(), error.value(), in_words_of(error.allowed(), has_options_));
   }
-  for (const std::string& remark : table.remarks) console.warn("{}", in_words_of(remark, has_options_));
+  for (const std::string& remark : table.remarks)
+    console.warn("{}: {}", file.string(), in_words_of(remark, has_options_));
   return table;
 }
 
@@ -181,7 +185,7 @@ Matrix read_points(const Console& console, const std::filesystem::path& path) {
   options.finite = false;
   try {
     Table table = read_table(path, options);
-    for (const std::string& remark : table.remarks) console.warn("{}", in_words_of(remark, false));
+    for (const std::string& remark : table.remarks) console.warn("{}: {}", path.string(), in_words_of(remark, false));
     return std::move(table.x);
   } catch (const FormatError& error) {
     throw FormatError(error.path(), in_words_of(std::string(error.what()).substr(error.path().size() + 2), false));

@@ -339,9 +339,7 @@ void CsvSource::look_at_first_rows(CsvHeader header) {
     numbers_below |= below[c].number;
     if (rows > 0 && fraction[c]) ++fractions_everywhere;
   }
-  const auto remark = [&](const std::string& what) {
-    remarks_.push_back(fmt::format("{}: line {} {}", file_.name(), first_line, what));
-  };
+  const auto remark = [&](const std::string& what) { remarks_.push_back(fmt::format("line {} {}", first_line, what)); };
   const char* as_data = "(header = yes if it holds names, header = no to say that it does not)";
   const char* as_names = "(header = no if it is a row, header = yes to say that it is not)";
   bool named = header == CsvHeader::yes;
@@ -394,9 +392,8 @@ void CsvSource::count_rows() {
   cols_ = width;
   if (rows_ == 0) file_.fail("holds no rows of numbers");
   if (const std::size_t among = scanner.comments() - comments_above; among > 0) {
-    remarks_.push_back(fmt::format("{}: {} line{} among the rows begin{} with # and {} skipped as comments",
-                                   file_.name(), among, among == 1 ? "" : "s", among == 1 ? "s" : "",
-                                   among == 1 ? "was" : "were"));
+    remarks_.push_back(fmt::format("{} line{} among the rows begin{} with # and {} skipped as comments", among,
+                                   among == 1 ? "" : "s", among == 1 ? "s" : "", among == 1 ? "was" : "were"));
   }
 }
 

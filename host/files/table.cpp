@@ -377,7 +377,8 @@ void find_rescaling(const TableSource& source, const Selection& selection, const
     if (wanted.subtract_mean) table->subtracted.push_back(moments.mean);
     if (wanted.divide_std) {
       const double std = moments.std();
-      table->divided.push_back(moments.constant() || !(std > 0) || !std::isfinite(1 / std) ? 1.0 : std);
+      table->divided.push_back(
+          moments.constant() || !(std > 0) || !std::isfinite(std) || !std::isfinite(1 / std) ? 1.0 : std);
     }
   }
 }
@@ -409,8 +410,7 @@ Table read_selection(const TableSource& source, const TableOptions& options, con
       for (std::size_t row = 0; row < skip.size(); ++row) {
         if (!skip[row]) table.kept.push_back(row);
       }
-      table.remarks.push_back(fmt::format("{}: {} of {} rows were dropped for missing values", source.file().name(),
-                                          missing, source.rows()));
+      table.remarks.push_back(fmt::format("{} of {} rows were dropped for missing values", missing, source.rows()));
     }
   }
   find_rescaling(source, selection, options.rescaling, skip, &table);
