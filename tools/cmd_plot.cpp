@@ -294,10 +294,12 @@ void run(const CommandLine& line, const PlotOptions& options) {
   const std::string extension = options.input.extension().string();
   const auto picture = [&] {
     if (extension == ".safetensors") return plot_model(options, console, device);
-    if (extension == ".npy" || extension == ".csv") return plot_points(options, console, device);
+    if (extension == ".npy" || extension == ".npz" || extension == ".csv" || extension == ".tsv")
+      return plot_points(options, console, device);
     if (extension == ".jsonl") return plot_log(options);
-    throw ConfigError("INPUT", options.input.string(),
-                      "must be a model (.safetensors), points or images (.npy .csv) or a training log (.jsonl)");
+    throw ConfigError(
+        "INPUT", options.input.string(),
+        "must be a model (.safetensors), points or images (.npy .npz .csv .tsv) or a training log (.jsonl)");
   }();
   write_png(options.out, picture);
   console.info("wrote {}: {} x {} pixels", options.out.string(), picture.width(), picture.height());

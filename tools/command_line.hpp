@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "ebmcuda/error.hpp"
@@ -83,7 +84,10 @@ class CommandLine {
           } catch (const ConfigError&) {
             good = false;
           }
-          if (!good || !(number >= range.lo && number <= range.hi)) refuse_range(name, text, range.lo, range.hi);
+          if (!good || !(number >= range.lo && number <= range.hi)) {
+            using Shown = std::conditional_t<std::is_integral_v<Limit>, std::int64_t, double>;
+            refuse_range(name, text, static_cast<Shown>(range.lo), static_cast<Shown>(range.hi));
+          }
           value = number;
         },
         type, help);

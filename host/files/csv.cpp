@@ -30,7 +30,8 @@ std::string_view trimmed(std::string_view text) {
 // The file, byte by byte.
 class Characters {
  public:
-  Characters(const InputFile& file, std::uint64_t at) : file_(file), at_(at) {}
+  Characters(const InputFile& file, std::uint64_t at)
+      : file_(file), at_(at), buffer_(static_cast<std::size_t>(std::min<std::uint64_t>(65536, file.size()))) {}
   int peek() {
     if (next_ == filled_ && !fill()) return kEnd;
     return static_cast<unsigned char>(buffer_[next_]);
@@ -54,7 +55,7 @@ class Characters {
   const InputFile& file_;
   std::uint64_t at_;
   std::size_t next_ = 0, filled_ = 0;
-  std::vector<char> buffer_ = std::vector<char>(65536);
+  std::vector<char> buffer_;
 };
 
 // Records: lines, but for line ends within quotes.

@@ -366,7 +366,8 @@ void find_rescaling(const TableSource& source, const Selection& selection, const
   require(wanted.divide.empty() || !wanted.divide_std, "divide", "std", "values are given too");
   for (const double v : wanted.subtract) require(std::isfinite(v), "subtract", v, "must be finite");
   for (const double v : wanted.divide) {
-    require(std::isfinite(v) && v != 0 && std::isfinite(1 / v), "divide", v, "must be finite and not 0");
+    require(std::isfinite(v) && v != 0 && std::isfinite(1 / v), "divide", v,
+            "must be finite and not 0, and its inverse finite");
   }
   if (!wanted.subtract.empty()) table->subtracted = for_each_feature("subtract", wanted.subtract, selection.features);
   if (!wanted.divide.empty()) table->divided = for_each_feature("divide", wanted.divide, selection.features);

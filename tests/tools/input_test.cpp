@@ -235,6 +235,9 @@ TEST_F(Input, NumbersAreWhatWasWrittenOrRefused) {
             succeed({"data", "rings", "--n", "1", "--seed", "10000000000000000"}).out);
   EXPECT_EQ(succeed({"data", "rings", "--n", "2.5e1"}).out, succeed({"data", "rings", "--n", "25"}).out);
   expect_wrong_request({"data", "rings", "--n", "0"}, {"--n = 0", "1 .. 1099511627776"});
+  for (const char* threads : {"-1", "1025", "x", "inf", "1.5"}) {
+    expect_wrong_request({"data", "rings", "--n", "1", "--threads", threads}, {"--threads", "0 .. 1024"});
+  }
   expect_wrong_request({"data", "rings", "--n", "x"}, {"--n = x", "1 .. 1099511627776"});
 }
 
