@@ -154,6 +154,18 @@ void parse(std::string_view option, const std::string& text, std::vector<double>
   }
 }
 
+void parse(std::string_view option, const std::string& text, std::vector<float>& value) {
+  value.clear();
+  for (const std::string& part : split(text, ',')) {
+    double number = 0;
+    if (!read_number(part, number)) {
+      throw ConfigError(std::string(option), text, "must be numbers separated by commas, such as 1,0.5,0.2");
+    }
+    if (const auto why = no_float(number)) throw ConfigError(std::string(option), text, std::string(*why));
+    value.push_back(static_cast<float>(number));
+  }
+}
+
 void parse(std::string_view option, const std::string& text, Box& value) {
   const auto parts = split(text, ',');
   double lo = 0, hi = 0;

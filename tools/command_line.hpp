@@ -33,6 +33,7 @@ void parse(std::string_view option, const std::string& text, std::string& value)
 void parse(std::string_view option, const std::string& text, std::filesystem::path& value);  // not empty
 void parse(std::string_view option, const std::string& text, std::vector<int>& value);       // "128,128"
 void parse(std::string_view option, const std::string& text, std::vector<double>& value);    // "1.5,-2e3"
+void parse(std::string_view option, const std::string& text, std::vector<float>& value);     // "1,0.5"
 void parse(std::string_view option, const std::string& text, Box& value);                    // "LO,HI"
 template <class Value>
 void parse(std::string_view option, const std::string& text, std::optional<Value>& value) {

@@ -17,29 +17,35 @@ class CpuChainSet final : public ChainSet {
  public:
   CpuChainSet(std::shared_ptr<const PackedNetwork> network, std::shared_ptr<ThreadPool> pool, std::uint64_t seed,
               std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
-              const std::optional<GaussianBase>& base)
+              const std::optional<GaussianBase>& base, std::span<const float> inverse_temperatures)
       : network_(std::move(network)),
         pool_(std::move(pool)),
         seed_(seed),
-        chains_(network_->shape.dim, ids.size(), base.has_value()),
-        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value())) {
+        chains_(network_->shape.dim, ids.size(), base.has_value() || !inverse_temperatures.empty()),
+        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value() || !inverse_temperatures.empty())) {
     chains_.set_ids(ids);
     chains_.set_steps(steps);
     if (base) base_.emplace(*base, network_->shape.dim);
+    if (!inverse_temperatures.empty()) chains_.set_inverse_temperatures(inverse_temperatures);
   }
 
   void set_positions(std::span<const float> x) override { chains_.load(x); }
   void positions(std::span<float> x) const override { chains_.store(x); }
-  void start_uniform() override { chains_.start_uniform(seed_, *pool_); }
-
-  ChainStats run(const Transition& transition, std::int64_t n_steps, float beta) override {
-    StepParameters parameters = step_parameters(transition, seed_);
-    parameters.beta = beta;
-    const BaseView view = base_ ? base_->view() : BaseView{};
-    const bool langevin = transition.kind == Transition::Kind::langevin;
-    return chains_.run(*network_, transition.kind, parameters, base_ && !langevin ? &view : nullptr, n_steps, scratch_,
-                       *pool_);
+  void start_uniform(const Transition& transition) override {
+    chains_.start_uniform(seed_, start_region(transition), *pool_);
   }
+
+  void run(const Transition& transition, std::int64_t n, float beta) override {
+    StepParameters parameters = step_parameters(transition, seed_);
+    const BaseView view = base_ ? base_->view() : BaseView{};
+    if (base_) {
+      parameters.base = &view;
+      parameters.beta = beta;
+    }
+    stats_ += chains_.run(*network_, transition.kind, parameters, n, scratch_, *pool_);
+  }
+  ChainStats stats() const override { return stats_; }
+  void clear_stats() override { stats_ = {}; }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
     if (chains_.known()) {
@@ -62,6 +68,11 @@ class CpuChainSet final : public ChainSet {
     });
   }
 
+  void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) override {
+    chains_.swap_replicas(seed_, replicas, evaluations, period, *pool_);
+  }
+  ReplicaStats replica_stats() const override { return chains_.replica_stats(); }
+
   void restarted(std::span<std::uint8_t> flags) const override {
     std::ranges::copy(chains_.restarted(), flags.begin());
   }
@@ -77,6 +88,7 @@ class CpuChainSet final : public ChainSet {
   std::shared_ptr<ThreadPool> pool_;
   std::uint64_t seed_;
   ChainStrips chains_;
+  ChainStats stats_;
   std::optional<PackedBase> base_;
   std::vector<Scratch> scratch_;
 };
@@ -91,7 +103,7 @@ class CpuEnergyFunction final : public EnergyFunction {
   void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
     const int dim = network_->shape.dim;
     for_strips(x, energy.size(), [&](const Scratch& scratch, std::size_t first, std::size_t count) {
-      float* const g = gradient.empty() ? nullptr : scratch.strip().gradient;
+      float* const g = gradient.empty() ? nullptr : scratch.strip().rows[1];
       evaluate_strip(*network_, scratch.points(), scratch.strip().buffers, scratch.energy(), g);
       std::copy_n(scratch.energy(), count, energy.data() + first);
       if (g != nullptr) store_strip(g, count, dim, gradient.data() + first * static_cast<std::size_t>(dim));
@@ -131,8 +143,9 @@ class CpuEnergyFunction final : public EnergyFunction {
   }
 
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
-                                   std::optional<GaussianBase> base) const override {
-    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base);
+                                   std::optional<GaussianBase> base,
+                                   std::vector<float> inverse_temperatures) const override {
+    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base, inverse_temperatures);
   }
 
  private:

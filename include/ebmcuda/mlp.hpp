@@ -88,8 +88,10 @@ class Mlp {
   // 4 of chain p / 4, step 0, block 0. Throws ConfigError.
   static Mlp random(MlpShape shape, std::uint64_t seed, float first_layer_scale = 1.0f);
 
-  // Reads safetensors: our own files and PyTorch nn.Sequential state dicts. Throws FormatError (file, tensor, reason)
-  // and, when activation or head is neither in the file nor in `options`, ConfigError.
+  // Reads safetensors: our own files and state dicts of one PyTorch nn.Sequential of Linear layers under any prefix
+  // ("module.", "_orig_mod.", "model.net."), in F32, F16, BF16 or F64. Throws FormatError (file, tensor, reason) and,
+  // when activation, or the head of a network with several outputs, is neither in the file nor in `options`,
+  // ConfigError.
   static Mlp load(const std::filesystem::path& path, const MlpReadOptions& options = {});
   // Writes beside, syncs and renames, so that a crash leaves the old file or the new one. Throws WriteError, and
   // ConfigError for what load() would refuse: a parameter that is not finite, notes under the format's own names.

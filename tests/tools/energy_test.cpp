@@ -68,5 +68,33 @@ TEST_F(Energy, NotesForAFileThatDoesNotSayAreOverriddenByOneThatDoes) {
   EXPECT_EQ(read("e.npy"), read("f.npy"));
 }
 
+TEST_F(Energy, AStateDictUnderAnyPrefixIsRead) {
+  // The tensors of a one-output network as torch.compile, DataParallel and Lightning name them; no --head.
+  const Mlp model = write_model();
+  const auto rename = [&](const std::string& prefix, const std::string& file) {
+    std::vector<float> parameters(model.parameters().begin(), model.parameters().end());
+    const auto* bytes = reinterpret_cast<const char*>(parameters.data());
+    const auto size = [](std::size_t n) { return std::to_string(4 * n); };
+    const std::string header = "{\"" + prefix +
+                               "0.weight\":{\"dtype\":\"F32\",\"shape\":[6,2],\"data_offsets\":[0,48]},\"" + prefix +
+                               "0.bias\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[48,72]},\"" + prefix +
+                               "3.weight\":{\"dtype\":\"F32\",\"shape\":[1,6],\"data_offsets\":[72,96]},\"" + prefix +
+                               "3.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[96," + size(25) + "]}}";
+    std::string text(8, '\0');
+    text[0] = static_cast<char>(header.size() % 256);
+    text[1] = static_cast<char>(header.size() / 256);
+    write(file, text + header + std::string(bytes, 4 * parameters.size()));
+  };
+  write_ring("x.npy");
+  rename("", "plain.safetensors");
+  const std::string expected = succeed({"energy", "plain.safetensors", "x.npy", "--activation", "silu"}).out;
+  EXPECT_FALSE(expected.empty());
+  for (const char* prefix : {"module.", "_orig_mod.", "model.net."}) {
+    rename(prefix, "other.safetensors");
+    EXPECT_EQ(succeed({"energy", "other.safetensors", "x.npy", "--activation", "silu"}).out, expected) << prefix;
+  }
+  expect_wrong_request({"energy", "plain.safetensors", "x.npy"}, {"--activation", "must be one of silu"});
+}
+
 }  // namespace
 }  // namespace ebm::test
