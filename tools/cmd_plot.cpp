@@ -61,11 +61,11 @@ struct PlotOptions {
   SamplerOptions sampler;
 };
 
-Matrix read_points(const PlotOptions& options, const fs::path& path, std::string_view name) {
+Matrix read_points(const PlotOptions& options, const fs::path& path) {
   DataOptions source;
   source.path = path;
   source.columns = options.columns;
-  return source.read_features(path, name);
+  return source.read_features(Console(options.common.quiet), path);
 }
 
 Range range_from(const Box& box) {
@@ -143,7 +143,7 @@ Canvas plot_images(const PlotOptions& options, const Matrix& images, const std::
   const auto most = static_cast<std::size_t>(options.chains.value_or(100));
   if (options.data) {
     const std::string name = fmt::format("--data ({})", options.data->string());
-    const Matrix data = read_points(options, *options.data, "--data");
+    const Matrix data = read_points(options, *options.data);
     if (data.cols() != images.cols()) {
       throw ConfigError(name, shape_text(data), fmt::format("rows must hold {} values", images.cols()));
     }
@@ -169,7 +169,7 @@ Canvas plot_pairs(const PlotOptions& options, const Matrix& samples, const std::
   for (std::size_t d = 0; d < columns; ++d) figure.names.push_back(fmt::format("x{}", d + 1));
   if (options.range) figure.range = range_from(*options.range);
   if (options.data) {
-    const Matrix data = read_points(options, *options.data, "--data");
+    const Matrix data = read_points(options, *options.data);
     if (data.cols() != samples.cols()) {
       throw ConfigError(fmt::format("--data ({})", options.data->string()), shape_text(data),
                         fmt::format("rows must hold {} values", samples.cols()));
@@ -200,7 +200,7 @@ Canvas plot_plane(const PlotOptions& options, const Matrix& samples, const std::
   if (options.colormap) figure.colormap = *options.colormap;
   std::optional<Matrix> data;
   if (options.data) {
-    data = read_points(options, *options.data, "--data");
+    data = read_points(options, *options.data);
     if (data->cols() != 2) {
       throw ConfigError(fmt::format("--data ({})", options.data->string()), shape_text(*data),
                         "rows must hold 2 values");
@@ -266,7 +266,7 @@ Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Ml
   LineFigure figure;
   figure.title = options.input.filename().string();
   if (options.data) {
-    const Matrix data = read_points(options, *options.data, "--data");
+    const Matrix data = read_points(options, *options.data);
     figure.data.assign(data.values().begin(), data.values().end());
   }
   figure.samples.assign(samples.values().begin(), samples.values().end());
@@ -291,7 +291,7 @@ Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Ml
 
 Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& console, const Device& device) {
   if (options.samples) {
-    Matrix x = read_points(options, *options.samples, "--samples");
+    Matrix x = read_points(options, *options.samples);
     require_dimension(fmt::format("--samples ({})", options.samples->string()), x, model);
     return x;
   }
@@ -322,7 +322,7 @@ Canvas plot_model(const PlotOptions& options, const Console& console, const Devi
   if (model.dim() > 2) static_cast<void>(image_size(options, static_cast<std::size_t>(model.dim())));
   Matrix data;
   if (options.data) {
-    data = read_points(options, *options.data, "--data");
+    data = read_points(options, *options.data);
     require_dimension(fmt::format("--data ({})", options.data->string()), data, model);
   }
   const Matrix samples = samples_of(options, model, console, device);
@@ -335,7 +335,7 @@ Canvas plot_model(const PlotOptions& options, const Console& console, const Devi
 }
 
 Canvas plot_points(const PlotOptions& options, const Console& console, const Device& device) {
-  const Matrix x = read_points(options, options.input, "INPUT");
+  const Matrix x = read_points(options, options.input);
   const bool image = options.image && options.image->height > 0;
   if (x.cols() == 2 && !image) return plot_plane(options, x, options.input.filename().string(), {});
   if (options.density) {
@@ -361,10 +361,12 @@ void run(const CommandLine& line, const PlotOptions& options) {
   const std::string extension = options.input.extension().string();
   const auto picture = [&] {
     if (extension == ".safetensors") return plot_model(options, console, device);
-    if (extension == ".npy" || extension == ".csv") return plot_points(options, console, device);
+    if (extension == ".npy" || extension == ".npz" || extension == ".csv" || extension == ".tsv")
+      return plot_points(options, console, device);
     if (extension == ".jsonl") return plot_log(options, console);
-    throw ConfigError("INPUT", options.input.string(),
-                      "must be a model (.safetensors), points or images (.npy .csv) or a training log (.jsonl)");
+    throw ConfigError(
+        "INPUT", options.input.string(),
+        "must be a model (.safetensors), points or images (.npy .npz .csv .tsv) or a training log (.jsonl)");
   }();
   write_png(options.out, picture);
   console.info("wrote {}: {} x {} pixels", options.out.string(), picture.width(), picture.height());

@@ -111,7 +111,7 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   request.n_chains = options.chains.value_or(request.n_chains);
   request.tempering = options.sampler.tempering_or_none();
   if (options.init != "uniform") {
-    Matrix start = read_matrix(options.init);
+    Matrix start = read_points(console, options.init);
     const std::string name = fmt::format("--init ({})", options.init);
     require_dimension(name, start, model);
     require_finite(name, start);

@@ -15,4 +15,5 @@
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/replay_buffer.hpp"
 #include "ebmcuda/sampler.hpp"
+#include "ebmcuda/table.hpp"
 #include "ebmcuda/trainer.hpp"

@@ -30,8 +30,8 @@ TEST(Arrays, OtherEndingsAreRefusedBeforeAnythingIsWritten) {
   EXPECT_TRUE(contains(message_of<ConfigError>([&] { write_labels(path, std::vector<int>{1}); }), "must end in"));
   EXPECT_TRUE(directory.names().empty());
   test::write_bytes(path, "1,2\n");
-  EXPECT_TRUE(contains(message_of<FormatError>([&] { read_matrix(path); }), "must end in .npy or .csv"));
-  EXPECT_TRUE(contains(message_of<FormatError>([&] { read_labels(path); }), "must end in .npy or .csv"));
+  EXPECT_TRUE(contains(message_of<FormatError>([&] { read_matrix(path); }), "must end in .npy, .npz, .csv or .tsv"));
+  EXPECT_TRUE(contains(message_of<FormatError>([&] { read_labels(path); }), "must end in .npy, .npz, .csv or .tsv"));
 }
 
 TEST(Arrays, MissingFilesAreNamed) {
