@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 
 namespace ebm {
@@ -13,7 +14,7 @@ namespace ebm {
 struct Moments;
 
 // Gaussian with full covariance.
-class GaussianDensity {
+class EBMCUDA_API GaussianDensity {
  public:
   // Covariance of the rows of `x` plus `ridge` times its mean diagonal on the diagonal (so that it stays positive
   // definite). Throws ConfigError for fewer than two rows, values that are not finite, or a singular covariance.
@@ -33,7 +34,7 @@ class GaussianDensity {
 
 // Mixture of full-covariance Gaussians by expectation maximisation, started by k-means++ on Philox numbers. Stops when
 // an iteration gains less than 1e-5 nats per point.
-class GaussianMixture {
+class EBMCUDA_API GaussianMixture {
  public:
   // Throws ConfigError as above, and when components < 1 or > rows. `ridge` as above, relative to the data's own
   // covariance.

@@ -7,6 +7,7 @@
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/diagnostics.hpp"
 #include "ebmcuda/error.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/log_z.hpp"
 #include "ebmcuda/matrix.hpp"

@@ -17,18 +17,19 @@
 #include <vector>
 
 #include "ebmcuda/device.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
 
 namespace ebm {
 
 // Limits of the positions in data units: D values each, or one value that holds for every dimension.
-struct Box {
+struct EBMCUDA_API Box {
   std::vector<float> lo;
   std::vector<float> hi;
 };
 
-struct LangevinDynamics {
+struct EBMCUDA_API LangevinDynamics {
   float step_size = 0.01f;             // > 0
   std::optional<float> noise_scale{};  // >= 0; unset: sqrt(2 step_size), the unadjusted Langevin algorithm
   std::optional<float> grad_clip{};    // > 0: every element of g is clipped to [-grad_clip, grad_clip]
@@ -53,7 +54,7 @@ struct LangevinDynamics {
   static LangevinDynamics from_decoupled(float a, float s);  // x - a grad E + s n, at temperature s^2 / (2 a)
 };
 
-struct Mala {
+struct EBMCUDA_API Mala {
   float step_size = 0.01f;           // > 0
   float jump_prob = 0.0f;            // 0 .. 1: share of steps that propose the uniform start instead
   std::optional<float> grad_clip{};  // clips the proposal's gradient, in both directions, so the chain stays exact
@@ -65,10 +66,10 @@ struct Mala {
 using Sampler = std::variant<LangevinDynamics, Mala>;
 
 // "langevin dynamics, step_size 0.01, noise_scale 0.1414 (temperature 1)"
-std::string describe(const Sampler& sampler);
+EBMCUDA_API std::string describe(const Sampler& sampler);
 
 // What happened to the chains. Counts are over all chains and steps.
-struct ChainStats {
+struct EBMCUDA_API ChainStats {
   std::uint64_t steps = 0;                                           // chain-steps
   std::uint64_t restarts = 0;                                        // non-finite chains sent back to the uniform start
   std::uint64_t reinitialized = 0;                                   // replay buffer slots that started afresh
@@ -81,13 +82,13 @@ struct ChainStats {
   bool operator==(const ChainStats&) const = default;
 };
 
-struct SampleProgress {
+struct EBMCUDA_API SampleProgress {
   std::int64_t step;     // steps done of
   std::int64_t n_steps;  // this many
   double seconds;        // since the call
 };
 
-struct SampleOptions {
+struct EBMCUDA_API SampleOptions {
   std::int64_t n_chains = 1024;  // ignored when `init` is given
   std::int64_t n_steps = 1000;   // >= 0
   std::uint64_t seed = 0;
@@ -98,7 +99,7 @@ struct SampleOptions {
   std::function<bool(const SampleProgress&)> progress{};  // called now and then; false stops early
 };
 
-struct SampleResult {
+struct EBMCUDA_API SampleResult {
   Matrix x;                             // [n_chains, D], data units
   std::vector<float> energy;            // E of each final position
   std::vector<Matrix> trajectory;       // n_steps / thin matrices, when asked for
@@ -110,11 +111,11 @@ struct SampleResult {
 };
 
 // Runs chains. Throws ConfigError for a request out of range.
-SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options,
-                    const Device& device = Device::automatic());
+EBMCUDA_API SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options,
+                                const Device& device = Device::automatic());
 
 // The uniform start of chains first_chain .. : x_d = mean_d + (2 u - 1) * 3 * std_d, [n, D], data units.
-Matrix uniform_start(const Mlp& model, std::int64_t n, std::uint64_t seed, std::uint64_t first_chain = 0,
-                     std::uint64_t step = 0);
+EBMCUDA_API Matrix uniform_start(const Mlp& model, std::int64_t n, std::uint64_t seed, std::uint64_t first_chain = 0,
+                                 std::uint64_t step = 0);
 
 }  // namespace ebm
