@@ -28,7 +28,7 @@ int main() {
   std::vector<double> sum(8);
   double ess = 0, rhat = 0;
   for (int round = 0; round < 20 && (ess < 2000 || rhat > 1.01); ++round) {
-    chains.run(500, 5, [&](const ebm::ChainsView& now) {
+    chains.run(500, 5, [&](const ebm::ChainsProgress& now) {
       ebm::Matrix kept(now.positions.rows, now.positions.cols);
       std::ranges::copy(now.positions.values(), kept.values().begin());
       for (std::size_t i = 0; i < kept.rows(); ++i) {

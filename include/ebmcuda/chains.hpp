@@ -2,7 +2,7 @@
 //
 //   Chains chains(Energy(model), Mala{.step_size = 0.02f}, {.n_chains = 1000, .seed = 1});
 //   chains.run(500);                                       // burn in
-//   chains.run(1000, 10, [&](const ChainsView& now) {      // look at every tenth position
+//   chains.run(1000, 10, [&](const ChainsProgress& now) {      // look at every tenth position
 //     monitor.add(now.positions);
 //     return true;
 //   });
@@ -19,18 +19,19 @@
 #include <vector>
 
 #include "ebmcuda/energy.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/sampler.hpp"
 
 namespace ebm {
 
 // E0(x) = |root (x - mean)|^2 / 2 in data units: root [D, D] upper triangular with a positive diagonal, mean D values;
 // the precision matrix is root^T root.
-struct GaussianEnergy {
+struct EBMCUDA_API GaussianEnergy {
   std::vector<float> mean;
   Matrix root;
 };
 
-struct ChainsOptions {
+struct EBMCUDA_API ChainsOptions {
   std::int64_t n_chains = 1024;  // >= 1; ignored when `init` is given
   std::uint64_t seed = 0;
   std::uint64_t first_chain = 0;  // chain ids first_chain .. first_chain + n_chains - 1, below 2^56
@@ -45,13 +46,13 @@ struct ChainsOptions {
 };
 
 // What a callback sees.
-struct ChainsView {
+struct EBMCUDA_API ChainsProgress {
   std::int64_t transitions;  // done by this call of run() so far
   MatrixView positions;      // [n, D], data units; until the callback returns
 };
 
 // One thread at a time may use a Chains; any number of Chains may share an Energy.
-class Chains {
+class EBMCUDA_API Chains {
  public:
   // Throws ConfigError for a request out of range, before anything is allocated.
   Chains(Energy energy, Sampler sampler, ChainsOptions options = {});
@@ -83,7 +84,7 @@ class Chains {
   void run(std::int64_t n);
   // The same with a look at the positions after every `every` >= 1 transitions, and never at more than one state in
   // memory. Ends early when the callback returns false. Returns the number of transitions done.
-  std::int64_t run(std::int64_t n, std::int64_t every, const std::function<bool(const ChainsView&)>& callback);
+  std::int64_t run(std::int64_t n, std::int64_t every, const std::function<bool(const ChainsProgress&)>& callback);
   // Until everything asked for is done.
   void wait() const;
 

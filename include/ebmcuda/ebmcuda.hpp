@@ -9,6 +9,7 @@
 #include "ebmcuda/diagnostics.hpp"
 #include "ebmcuda/energy.hpp"
 #include "ebmcuda/error.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/log_z.hpp"
 #include "ebmcuda/matrix.hpp"

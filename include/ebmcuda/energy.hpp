@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ebmcuda/device.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
 
@@ -18,7 +19,7 @@ namespace ebm {
 
 // Rows of floats in the memory of a CUDA device, row-major. Device memory is in *model space*, which is what the
 // kernels read and write: (x - mean) / std of the model's standardisation, the data's own units where it has none.
-struct DeviceMatrixView {
+struct EBMCUDA_API DeviceMatrixView {
   const float* data = nullptr;
   std::size_t rows = 0;
   std::size_t cols = 0;
@@ -31,7 +32,7 @@ struct DeviceMatrixView {
 // idle.
 //
 // A network that no longer fits the device's memory throws OutOfMemory; a failed device, DeviceError.
-class Energy {
+class EBMCUDA_API Energy {
  public:
   // Throws ConfigError for a device that this machine does not have, or parameters that its precision cannot hold.
   explicit Energy(const Mlp& model, const Device& device = Device::automatic());

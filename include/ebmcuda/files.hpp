@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 
 namespace ebm {
@@ -17,21 +18,21 @@ namespace ebm {
 // axis order; one axis [N] reads as [N, 1], further axes are flattened into columns. Throws FormatError: file, line or
 // byte, and what is wrong; an array without numbers is wrong too. The first line of a .csv is told from a header by
 // the rule in docs/files.md; where that line could be either, read_table says which it took.
-Matrix read_matrix(const std::filesystem::path& path);
+EBMCUDA_API Matrix read_matrix(const std::filesystem::path& path);
 // Class labels, [N]: whole numbers in 0 .. 2^31 - 1, of any dtype, one column. Text is numbered by read_label_table.
-std::vector<int> read_labels(const std::filesystem::path& path);
+EBMCUDA_API std::vector<int> read_labels(const std::filesystem::path& path);
 
 // Every writer here is atomic: the file is written beside its place, synced and renamed, so that a crash or a full disk
 // leaves the old file or the new one. All throw WriteError, and ConfigError for a name with another ending.
 
 // .npy 1.0 float32 or .csv by the file's ending.
-void write_matrix(const std::filesystem::path& path, MatrixView x);
+EBMCUDA_API void write_matrix(const std::filesystem::path& path, MatrixView x);
 // One axis, [N] float32.
-void write_vector(const std::filesystem::path& path, std::span<const float> values);
+EBMCUDA_API void write_vector(const std::filesystem::path& path, std::span<const float> values);
 // One axis, [N] int32.
-void write_labels(const std::filesystem::path& path, std::span<const int> labels);
+EBMCUDA_API void write_labels(const std::filesystem::path& path, std::span<const int> labels);
 
 // These bytes, whatever the ending: pictures, reports, logs.
-void write_file(const std::filesystem::path& path, std::string_view bytes);
+EBMCUDA_API void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace ebm

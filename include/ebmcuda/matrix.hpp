@@ -6,9 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
+
 namespace ebm {
 
-struct MatrixView {
+struct EBMCUDA_API MatrixView {
   const float* data = nullptr;
   std::size_t rows = 0;
   std::size_t cols = 0;
@@ -21,7 +23,7 @@ struct MatrixView {
   }
 };
 
-class Matrix {
+class EBMCUDA_API Matrix {
  public:
   Matrix() = default;
   Matrix(std::size_t rows, std::size_t cols) : values_(rows * cols), rows_(rows), cols_(cols) {}
@@ -57,9 +59,9 @@ class Matrix {
 
 // Columns [begin, end) of `x`, for instance the features of a table whose last column is a label. Throws ConfigError
 // unless begin <= end <= x.cols.
-Matrix select_columns(MatrixView x, std::size_t begin, std::size_t end);
+EBMCUDA_API Matrix select_columns(MatrixView x, std::size_t begin, std::size_t end);
 
 // A column of whole numbers in 0 .. 2^24 - 1 as class labels, [rows]. Throws ConfigError that names the row.
-std::vector<int> labels_from_column(MatrixView x, std::size_t column);
+EBMCUDA_API std::vector<int> labels_from_column(MatrixView x, std::size_t column);
 
 }  // namespace ebm

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 
 namespace ebm {
@@ -39,12 +40,12 @@ enum class Head {
 
 // "silu" <-> Activation::silu and so on. Parsing an unknown name throws ConfigError (field as given, the names
 // allowed).
-std::string_view to_string(Activation activation);
-std::string_view to_string(Head head);
-Activation parse_activation(std::string_view name, std::string_view field = "activation");
-Head parse_head(std::string_view name, std::string_view field = "head");
+EBMCUDA_API std::string_view to_string(Activation activation);
+EBMCUDA_API std::string_view to_string(Head head);
+EBMCUDA_API Activation parse_activation(std::string_view name, std::string_view field = "activation");
+EBMCUDA_API Head parse_head(std::string_view name, std::string_view field = "head");
 
-struct MlpShape {
+struct EBMCUDA_API MlpShape {
   int dim = 0;                // D, 1 .. 16384
   std::vector<int> hidden{};  // widths, 1 to 4 of them, each 1 .. 8192
   Activation activation = Activation::silu;
@@ -65,20 +66,20 @@ struct MlpShape {
 };
 
 // The affine map between data units and model space, D values each, every std > 0.
-struct Standardization {
+struct EBMCUDA_API Standardization {
   std::vector<float> mean;
   std::vector<float> std;
   bool operator==(const Standardization&) const = default;
 };
 
 // How to read a file that carries no ebmcuda metadata (a PyTorch state dict); ignored where the file says.
-struct MlpReadOptions {
+struct EBMCUDA_API MlpReadOptions {
   std::optional<Activation> activation{};
   std::optional<Head> head{};
   std::optional<float> confinement{};
 };
 
-class Mlp {
+class EBMCUDA_API Mlp {
  public:
   // All parameters zero. Throws ConfigError for a shape out of range.
   explicit Mlp(MlpShape shape);
@@ -135,15 +136,17 @@ class Mlp {
 };
 
 // E of each row of `x` [N, D] (data units), N values. Throws ConfigError on a wrong shape or a non-finite x.
-std::vector<float> energy(const Mlp& model, MatrixView x, const Device& device);
+EBMCUDA_API std::vector<float> energy(const Mlp& model, MatrixView x, const Device& device);
 // E(x, y) = -f(x)_y of each row with its label in 0 .. C-1. Throws ConfigError for a scalar head or a label out of
 // range.
-std::vector<float> joint_energy(const Mlp& model, MatrixView x, std::span<const int> labels, const Device& device);
+EBMCUDA_API std::vector<float> joint_energy(const Mlp& model, MatrixView x, std::span<const int> labels,
+                                            const Device& device);
 // dE/dx in data units, [N, D]; energies too when asked for.
-Matrix energy_gradient(const Mlp& model, MatrixView x, const Device& device, std::vector<float>* energies = nullptr);
+EBMCUDA_API Matrix energy_gradient(const Mlp& model, MatrixView x, const Device& device,
+                                   std::vector<float>* energies = nullptr);
 // sum_i weights[i] dE(x_i)/dtheta, flat in the order of Mlp::parameters(): what an objective of your own needs. x [N,
 // D] in data units, N weights. Throws ConfigError on a wrong shape or a non-finite value.
-std::vector<float> parameter_gradient(const Mlp& model, MatrixView x, std::span<const float> weights,
-                                      const Device& device);
+EBMCUDA_API std::vector<float> parameter_gradient(const Mlp& model, MatrixView x, std::span<const float> weights,
+                                                  const Device& device);
 
 }  // namespace ebm

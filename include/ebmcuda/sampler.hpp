@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ebmcuda/device.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/samplers/all.hpp"
@@ -40,30 +41,31 @@ using VariantOf = typename Variant<std::variant<>, Types...>::Type;
 using Sampler = detail::VariantOf<EBM_SAMPLERS(EBM_SAMPLER_TYPE) void>;
 #undef EBM_SAMPLER_TYPE
 
-SamplerKind kind_of(const Sampler& sampler);
+EBMCUDA_API SamplerKind kind_of(const Sampler& sampler);
 // "langevin", "mala", ... and back; the second throws ConfigError naming `field`, the names and `also`.
-std::string_view to_string(SamplerKind kind);
-SamplerKind parse_sampler_kind(std::string_view name, std::string_view field = "sampler", std::string_view also = {});
+EBMCUDA_API std::string_view to_string(SamplerKind kind);
+EBMCUDA_API SamplerKind parse_sampler_kind(std::string_view name, std::string_view field = "sampler",
+                                           std::string_view also = {});
 // The sampler of a kind with its defaults.
-Sampler default_sampler(SamplerKind kind);
+EBMCUDA_API Sampler default_sampler(SamplerKind kind);
 // Whether its transitions are accepted or rejected, so that it is exact for any step size.
-bool is_metropolis(SamplerKind kind);
+EBMCUDA_API bool is_metropolis(SamplerKind kind);
 // The sampler's fields in order; see ebmcuda/samplers/parameter.hpp.
 template <class SamplerLike, class Visit>
 void visit_parameters(SamplerLike&& sampler, Visit&& visit) {
   std::visit([&](auto& s) { s.parameters(s, visit); }, sampler);
 }
 // Throws ConfigError naming the field; `dim` checks a box.
-void validate(const Sampler& sampler, int dim);
+EBMCUDA_API void validate(const Sampler& sampler, int dim);
 
 // "langevin dynamics, step_size 0.01, noise_scale 0.1414 (temperature 1)"
-std::string describe(const Sampler& sampler);
+EBMCUDA_API std::string describe(const Sampler& sampler);
 
 // What precedes "proposed" and "accepted" in logs, summaries and checkpoints, by Move: "", "jumps_", "differences_".
-std::string_view prefix_of(Move move);
+EBMCUDA_API std::string_view prefix_of(Move move);
 
 // What happened to the chains. Counts are over all chains and steps.
-struct ChainStats {
+struct EBMCUDA_API ChainStats {
   std::uint64_t steps = 0;                // chain-steps: gradient evaluations, by which step numbers advance
   std::uint64_t restarts = 0;             // non-finite chains sent back to the uniform start
   std::uint64_t reinitialized = 0;        // replay buffer slots that started afresh
@@ -80,13 +82,13 @@ struct ChainStats {
   bool operator==(const ChainStats&) const = default;
 };
 
-struct SampleProgress {
+struct EBMCUDA_API SampleProgress {
   std::int64_t step;     // steps done of
   std::int64_t n_steps;  // this many
   double seconds;        // since the call
 };
 
-struct SampleOptions {
+struct EBMCUDA_API SampleOptions {
   std::int64_t n_chains = 1024;  // ignored when `init` is given
   std::int64_t n_steps = 1000;   // >= 0
   std::uint64_t seed = 0;
@@ -99,7 +101,7 @@ struct SampleOptions {
   std::function<bool(const SampleProgress&)> progress{};  // called now and then; false stops early
 };
 
-struct SampleResult {
+struct EBMCUDA_API SampleResult {
   Matrix x;                             // [n_chains, D], data units
   std::vector<float> energy;            // E of each final position
   std::vector<Matrix> trajectory;       // n_steps / thin matrices, when asked for
@@ -112,11 +114,11 @@ struct SampleResult {
 };
 
 // Runs chains. Throws ConfigError for a request out of range.
-SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options,
-                    const Device& device = Device::automatic());
+EBMCUDA_API SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options,
+                                const Device& device = Device::automatic());
 
 // The uniform start of chains first_chain .. : x_d = mean_d + (2 u - 1) * 3 * std_d, [n, D], data units.
-Matrix uniform_start(const Mlp& model, std::int64_t n, std::uint64_t seed, std::uint64_t first_chain = 0,
-                     std::uint64_t step = 0);
+EBMCUDA_API Matrix uniform_start(const Mlp& model, std::int64_t n, std::uint64_t seed, std::uint64_t first_chain = 0,
+                                 std::uint64_t step = 0);
 
 }  // namespace ebm

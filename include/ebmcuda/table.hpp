@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
 
@@ -21,14 +22,14 @@ enum class MissingValues { refuse, drop };
 
 // (x - subtract) / divide, in double and before the rounding to float32: the cure for a large offset or an extreme
 // unit.
-struct Rescaling {
+struct EBMCUDA_API Rescaling {
   std::vector<double> subtract;  // one value, or one for each feature; empty: none
   std::vector<double> divide;    // the same; each finite and not 0
   bool subtract_mean = false;    // of the rows that are read; not with `subtract`
   bool divide_std = false;       // not with `divide`; a constant column is divided by 1
 };
 
-struct TableOptions {
+struct EBMCUDA_API TableOptions {
   // Features: "0:64", "2", ":3", "4:", names, or several, "0:3,price". Half-open, counted from 0. Empty: all columns
   // but the label's.
   std::string columns;
@@ -45,7 +46,7 @@ struct TableOptions {
   Rescaling rescaling;
 };
 
-struct Table {
+struct EBMCUDA_API Table {
   Matrix x;                              // [N, D]
   std::vector<int> labels;               // [N], or empty without label_column
   std::vector<std::string> class_names;  // [C]: what class c is called in the file, when labels were numbered
@@ -61,16 +62,16 @@ struct Table {
 // first bytes tell. Throws FormatError: file, line or byte, column from 0, what is wrong; ConfigError for options that
 // don't fit the file. A column whose different values float32 would merge (more than half of them, or to within 1 % of
 // its standard deviation) is an error that names the column and the cure.
-Table read_table(const std::filesystem::path& path, const TableOptions& options = {});
+EBMCUDA_API Table read_table(const std::filesystem::path& path, const TableOptions& options = {});
 // A file of labels alone, one a row. Of the options, header, delimiter, map_labels and classes count. Table::x is
 // empty.
-Table read_label_table(const std::filesystem::path& path, const TableOptions& options = {});
+EBMCUDA_API Table read_label_table(const std::filesystem::path& path, const TableOptions& options = {});
 
 // Mean and standard deviation of the columns from the double-precision sums, for data with uniform noise in
 // [0, dequantize) to be added; a constant column gets 1. Throws ConfigError unless dequantize is finite and >= 0.
-Standardization standardization_of(const Table& table, float dequantize = 0.0f);
+EBMCUDA_API Standardization standardization_of(const Table& table, float dequantize = 0.0f);
 
 // The classes 0 .. outputs-1 that no label names, in order.
-std::vector<int> empty_classes(const std::vector<int>& labels, int outputs);
+EBMCUDA_API std::vector<int> empty_classes(const std::vector<int>& labels, int outputs);
 
 }  // namespace ebm

@@ -101,7 +101,7 @@ TEST_P(ChainsTest, CallbacksSeeEveryKeptState) {
   const ebm::Sampler sampler = ebm::LangevinDynamics{};
   ebm::Chains chains(energy, sampler, options());
   std::vector<std::int64_t> seen;
-  const auto look = [&](const ebm::ChainsView& now) {
+  const auto look = [&](const ebm::ChainsProgress& now) {
     seen.push_back(now.transitions);
     const ebm::Matrix expected = sampled(sampler, now.transitions).x;
     EXPECT_TRUE(std::ranges::equal(now.positions.values(), expected.values())) << now.transitions;
@@ -280,7 +280,7 @@ TEST_P(ChainsTest, RefusesMisuse) {
   EXPECT_EQ(message_of([&] { chains.run(-1); }), "n = -1: must be >= 0");
   EXPECT_EQ(message_of([&] { chains.run(std::int64_t{1} << 48); }),
             "n = 281474976710656: must be <= 281474976710649: step numbers end at 2^48");
-  EXPECT_EQ(message_of([&] { chains.run(1, 0, [](const ebm::ChainsView&) { return true; }); }),
+  EXPECT_EQ(message_of([&] { chains.run(1, 0, [](const ebm::ChainsProgress&) { return true; }); }),
             "every = 0: must be >= 1");
   EXPECT_EQ(message_of([&] { chains.run(1, 1, {}); }), "callback = empty: must be a function");
   EXPECT_EQ(message_of([&] { chains.set_step_size(0); }), "step_size = 0: must be finite and > 0");

@@ -14,12 +14,13 @@
 #include <optional>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/samplers/all.hpp"
 #include "ebmcuda/samplers/parameter.hpp"
 
 namespace ebm {
 
-struct Tempering {
+struct EBMCUDA_API Tempering {
   std::int64_t replicas = 8;    // 2 .. 128
   std::int64_t swap_every = 1;  // >= 1 local transitions between rounds of swaps
   float hottest = 0.1f;         // (0, 1): the last inverse temperature of a fitted ladder
@@ -41,7 +42,7 @@ struct Tempering {
 };
 
 // What the replicas did, over all chains.
-struct ReplicaStats {
+struct EBMCUDA_API ReplicaStats {
   std::vector<float> inverse_temperatures;  // [R]
   std::vector<MoveCount> swaps;             // [R - 1]: of replicas r and r + 1
   std::uint64_t round_trips = 0;            // states that came back to replica 0 from replica R - 1
