@@ -1,5 +1,6 @@
 // What somebody who links the library writes first; built by both consumer projects, as C++20 with nothing but our
-// headers. Beyond calls, what passes between library and program: exceptions by type, in both directions, and callbacks.
+// headers. Beyond calls, what passes between library and program: exceptions by type, in both directions, and
+// callbacks.
 #include <cmath>
 #include <cstdio>
 #include <ebmcuda/ebmcuda.hpp>

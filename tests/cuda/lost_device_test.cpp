@@ -20,7 +20,7 @@ TEST(LostDeviceTest, IllegalAddressIsStickyAndRemembered) {
     chains.ids = reinterpret_cast<const std::uint64_t*>(std::uintptr_t{128});
     chains.steps = reinterpret_cast<std::uint64_t*>(std::uintptr_t{256});
     try {
-      context.check(ebm::launch_uniform_start(chains, 1, context.stream()), "launching");
+      context.check(ebm::launch_uniform_start(chains, ebm::StepView{}, 1, context.stream()), "launching");
       context.synchronize();
       FAIL() << "no exception";
     } catch (const ebm::DeviceError& error) {

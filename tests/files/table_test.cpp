@@ -228,7 +228,8 @@ TEST_F(Tables, RescalingIsDoneBeforeTheRounding) {
 }
 
 TEST_F(Tables, ArraysHaveNoHeaderAndNoDelimiter) {
-  write_matrix(directory_ / "x.npy", Matrix(2, 2));
+  const Matrix zeros(2, 2);
+  write_matrix(directory_ / "x.npy", zeros);
   TableOptions options;
   options.header = CsvHeader::yes;
   EXPECT_TRUE(contains(message_of<ConfigError>([&] { read_table(directory_ / "x.npy", options); }), "header = yes"));

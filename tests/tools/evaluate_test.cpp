@@ -103,7 +103,8 @@ TEST_F(Evaluate, LogZIsTheModelsWhateverThePoints) {
     write_matrix(path("x.npy"), x);
     x(3, 0) = 1e6f;
     write_matrix(path("outlier.npy"), x);
-    write_matrix(path("few.npy"), Matrix(1, columns));
+    const Matrix few(1, columns);
+    write_matrix(path("few.npy"), few);
     const auto log_z = [&](const char* file) {
       return Json::parse(succeed({"evaluate", "m.safetensors", file, "--no-baselines", "--ais-temperatures", "50"})
                              .out)["log_z"]
@@ -116,7 +117,8 @@ TEST_F(Evaluate, LogZIsTheModelsWhateverThePoints) {
 
 TEST_F(Evaluate, FewAnnealedChainsAreNoWayToAValue) {
   gaussian_model(3, 1.0f).save(path("m.safetensors"));
-  write_matrix(path("x.npy"), Matrix(5, 3));
+  const Matrix zeros(5, 3);
+  write_matrix(path("x.npy"), zeros);
   for (const char* chains : {"2", "10", "24"}) {
     const Outcome outcome = run(
         {"evaluate", "m.safetensors", "x.npy", "--ais-chains", chains, "--no-baselines", "--ais-temperatures", "20"});
