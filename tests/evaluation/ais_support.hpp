@@ -24,7 +24,7 @@ inline Matrix standard_points(int dim) {
   Matrix x(4000, static_cast<std::size_t>(dim));
   for (std::size_t i = 0; i < x.values().size(); i += 2) {
     const PhiloxWords w = philox(11, Purpose::evaluation, i, 0, 0);
-    const auto [a, b] = normal_pair(w.r0, w.r1);
+    const auto [a, b] = double_normal_pair(w.r0, w.r1);
     x.values()[i] = static_cast<float>(a);
     x.values()[i + 1] = static_cast<float>(b);
   }

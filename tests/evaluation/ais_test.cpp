@@ -141,7 +141,8 @@ TEST(Ais, TheBaseIsTheModelsOwn) {
   const AisResult own = ais_log_z(model, small_options(20, 256), {}, kDevice);
   expect_log_z(own, test::log_z(dim, 400, {0, 0}), 0.01);
   EXPECT_LT(own.stderr_forward, 0.2);
-  EXPECT_FALSE(ais_log_z(model, small_options(20, 256), test::standard_points(dim), kDevice).log_z.has_value());
+  const Matrix points = test::standard_points(dim);
+  EXPECT_FALSE(ais_log_z(model, small_options(20, 256), points, kDevice).log_z.has_value());
 }
 
 TEST(Ais, IsReproducibleWhateverTheThreads) {

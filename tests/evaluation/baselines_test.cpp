@@ -106,7 +106,7 @@ TEST(Baselines, ReachTheTruthOfIndependentColumnsOfAnyScale) {
   Matrix x(n, 3);
   for (std::size_t i = 0; i < n; ++i) {
     const PhiloxWords w = philox(9, Purpose::evaluation, i, 0, 0);
-    const auto [u, v] = normal_pair(w.r0, w.r1);
+    const auto [u, v] = double_normal_pair(w.r0, w.r1);
     x(i, 0) = static_cast<float>(1e-3 * u);
     x(i, 1) = static_cast<float>(v);
     x(i, 2) = static_cast<float>(1e3 * (static_cast<double>(a(i, 0)) - 3) / 2);
@@ -132,7 +132,8 @@ TEST(Baselines, LeaveConstantColumnsOutAndNameThem) {
   const GaussianMixture mixture = GaussianMixture::fit(wide, 3);
   EXPECT_EQ(mixture.constant_columns(), (std::vector<std::size_t>{0, 2}));
   EXPECT_NEAR(mixture.mean_log_likelihood(wide), GaussianMixture::fit(x, 3).mean_log_likelihood(x), 1e-12);
-  EXPECT_THROW(GaussianDensity::fit(Matrix(10, 3)), ConfigError);
+  const Matrix equal(10, 3);
+  EXPECT_THROW(GaussianDensity::fit(equal), ConfigError);
 }
 
 TEST(GaussianMixture, EveryIterationOfExpectationMaximisationGains) {

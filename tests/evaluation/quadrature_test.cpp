@@ -194,7 +194,8 @@ TEST(Quadrature, LogZDoesNotDependOnTheData) {
   x(7, 0) = 1e9f;
   x(8, 1) = -1e9f;
   EXPECT_NEAR(quadrature_log_z(model, {}, x, kDevice).log_z, log_z, 1e-4);
-  EXPECT_NEAR(quadrature_log_z(model, {}, Matrix(1, 2, {50, 50}), kDevice).log_z, log_z, 1e-4);
+  const Matrix far(1, 2, {50, 50});
+  EXPECT_NEAR(quadrature_log_z(model, {}, far, kDevice).log_z, log_z, 1e-4);
 }
 
 TEST(Quadrature, FindsMassFarFromWhereItLooksFirst) {

@@ -103,7 +103,8 @@ TEST_F(Evaluate, LogZIsTheModelsWhateverThePoints) {
     write_matrix(path("x.npy"), x);
     x(3, 0) = 1e6f;
     write_matrix(path("outlier.npy"), x);
-    write_matrix(path("few.npy"), Matrix(1, columns));
+    const Matrix few(1, columns);
+    write_matrix(path("few.npy"), few);
     const auto log_z = [&](const char* file) {
       return Json::parse(succeed({"evaluate", "m.safetensors", file, "--no-baselines", "--ais-temperatures", "50"})
                              .out)["log_z"]
@@ -116,7 +117,8 @@ TEST_F(Evaluate, LogZIsTheModelsWhateverThePoints) {
 
 TEST_F(Evaluate, FewAnnealedChainsAreNoWayToAValue) {
   gaussian_model(3, 1.0f).save(path("m.safetensors"));
-  write_matrix(path("x.npy"), Matrix(5, 3));
+  const Matrix x(5, 3);
+  write_matrix(path("x.npy"), x);
   for (const char* chains : {"2", "10", "24"}) {
     const Outcome outcome = run(
         {"evaluate", "m.safetensors", "x.npy", "--ais-chains", chains, "--no-baselines", "--ais-temperatures", "20"});
@@ -218,7 +220,8 @@ TEST_F(Evaluate, AisRefusesWhenTheChainsAreTooUnequal) {
   model.weight(1)[0] = model.weight(1)[3] = 400;
   model.weight(1)[1] = model.weight(1)[2] = -400;
   model.save(path("modes.safetensors"));
-  write_matrix(path("x.npy"), Matrix(20, 16));
+  const Matrix x(20, 16);
+  write_matrix(path("x.npy"), x);
   const Outcome outcome = run(
       {"evaluate", "modes.safetensors", "x.npy", "--ais-temperatures", "2", "--ais-chains", "1000", "--no-baselines"});
   EXPECT_EQ(outcome.status, 1) << outcome.out;
