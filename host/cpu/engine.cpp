@@ -8,6 +8,7 @@
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
 #include "host/cpu/training.hpp"
+#include "kernels/math/ordered_sum.hpp"
 
 namespace ebm {
 namespace cpu {
@@ -125,24 +126,31 @@ class CpuEnergyFunction final : public EnergyFunction {
 
   void parameter_gradient(std::span<const float> x, std::span<const float> weights,
                           std::span<float> gradient) const override {
-    std::vector<double> sum(gradient.size());
-    // Chunks bound the memory of activations; their order is fixed, and so is the sum.
-    constexpr std::size_t kChunk = 4096;
-    const auto dim = static_cast<std::size_t>(network_->shape.dim);
-    const std::size_t n = weights.size();
-    BatchGradient batch(network_->shape, std::min(n, kChunk), *pool_);
-    for (std::size_t first = 0; first < n; first += kChunk) {
-      const std::size_t count = std::min(kChunk, n - first);
-      batch.resize(count);
-      for (std::size_t s = 0; s < batch.strips(); ++s) {
-        const std::size_t row = first + s * strip_width(), here = batch.valid(s);
-        load_strip(x.data() + row * dim, here, static_cast<int>(dim), batch.x(s));
-        load_strip(weights.data() + row, here, 1, batch.weights(s));
-      }
-      batch.run(*network_, gradient);
-      for (std::size_t p = 0; p < sum.size(); ++p) sum[p] += static_cast<double>(gradient[p]);
-    }
-    std::ranges::transform(sum, gradient.begin(), [](double v) { return static_cast<float>(v); });
+    std::ranges::fill(gradient, 0.0f);
+    const auto passes = static_cast<std::int64_t>((weights.size() + kPassRows - 1) / kPassRows);
+    std::vector<std::vector<float>> slots(static_cast<std::size_t>(OrderedTree::slots_for(passes)));
+    OrderedTree tree;
+    const auto add = [&](int to, int from) {
+      add_arrays(slots[static_cast<std::size_t>(to)].data(), slots[static_cast<std::size_t>(from)].data(),
+                 gradient.size());
+    };
+    in_passes(x, weights, [&](BatchGradient& batch, std::size_t) {
+      auto& slot = slots[static_cast<std::size_t>(tree.slot())];
+      slot.resize(gradient.size());
+      batch.run(*network_, slot);
+      tree.added(add);
+    });
+    tree.finish(add);
+    if (passes > 0) std::ranges::copy(slots[0], gradient.begin());
+  }
+
+  void parameter_gradient_chunks(std::span<const float> x, std::span<const float> weights,
+                                 std::span<float> sums) const override {
+    const std::size_t parameters = network_->shape.parameter_count();
+    in_passes(x, weights, [&](BatchGradient& batch, std::size_t first) {
+      batch.run_chunks(*network_, sums.subspan(first / static_cast<std::size_t>(kChunkRows) * parameters,
+                                               batch.chunks_per_part() * parameters));
+    });
   }
 
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
@@ -152,6 +160,26 @@ class CpuEnergyFunction final : public EnergyFunction {
   }
 
  private:
+  // Passes bound the memory of activations. A power of two of chunks, so that a pass is a node of the tree.
+  static constexpr std::size_t kPassRows = 32 * static_cast<std::size_t>(kChunkRows);
+
+  // task(batch, first) for each pass of rows first ..
+  template <class Task>
+  void in_passes(std::span<const float> x, std::span<const float> weights, const Task& task) const {
+    const auto dim = static_cast<std::size_t>(network_->shape.dim);
+    const std::size_t n = weights.size();
+    BatchGradient batch(network_->shape, std::min(n, kPassRows), 1, *pool_);
+    for (std::size_t first = 0; first < n; first += kPassRows) {
+      batch.resize(std::min(kPassRows, n - first));
+      for (std::size_t s = 0; s < batch.strips(); ++s) {
+        const std::size_t row = first + s * strip_width(), here = batch.valid(s);
+        load_strip(x.data() + row * dim, here, static_cast<int>(dim), batch.x(s));
+        load_strip(weights.data() + row, here, 1, batch.weights(s));
+      }
+      task(batch, first);
+    }
+  }
+
   // task(scratch, first, count) for each strip of the n points, which are in scratch.points().
   template <class Task>
   void for_strips(std::span<const float> x, std::size_t n, const Task& task) const {

@@ -12,6 +12,7 @@
 
 #include "host/cpu/gradient-inl.h"
 #include "host/cpu/network-inl.h"
+#include "host/cpu/outer_product-inl.h"
 #include "host/cpu/simd_math-inl.h"
 #include "host/cpu/strip_layout-inl.h"
 #include "host/cpu/tile-inl.h"
@@ -82,8 +83,11 @@ HWY_EXPORT(BaseEnergyStrip);
 HWY_EXPORT(UniformStartStrip);
 HWY_EXPORT(RunStrip);
 HWY_EXPORT(ParameterGradientStrip);
-HWY_EXPORT(OuterProductRows);
-HWY_EXPORT(RowSums);
+HWY_EXPORT(PackedUnits);
+HWY_EXPORT(PackedPlaceOf);
+HWY_EXPORT(PackStrip);
+HWY_EXPORT(OuterProduct);
+HWY_EXPORT(AddArrays);
 HWY_EXPORT(ActivationValues);
 HWY_EXPORT(NormalPairs);
 HWY_EXPORT(LogUnits);
@@ -120,14 +124,18 @@ void parameter_gradient_strip(const PackedNetwork& network, const float* x, cons
                               const GradientWeights& weights, float* energy, float* cross_entropy) {
   HWY_DYNAMIC_DISPATCH(ParameterGradientStrip)(network, x, buffers, weights, energy, cross_entropy);
 }
-void outer_product_rows(const float* left, std::size_t left_stride, const float* right, std::size_t right_stride,
-                        std::size_t n_strips, int first_row, int last_row, int cols, float* gradient) {
-  HWY_DYNAMIC_DISPATCH(OuterProductRows)
-  (left, left_stride, right, right_stride, n_strips, first_row, last_row, cols, gradient);
+int packed_units(Packing packing, int units) { return HWY_DYNAMIC_DISPATCH(PackedUnits)(packing, units); }
+PackedPlace packed_place(Packing packing, int units, int u) {
+  return HWY_DYNAMIC_DISPATCH(PackedPlaceOf)(packing, units, u);
 }
-void row_sums(const float* left, std::size_t left_stride, std::size_t n_strips, int rows, float* sums) {
-  HWY_DYNAMIC_DISPATCH(RowSums)(left, left_stride, n_strips, rows, sums);
+void pack_strip(Packing packing, const float* strip, int units, int all_units, std::size_t first_row, float* packed) {
+  HWY_DYNAMIC_DISPATCH(PackStrip)(packing, strip, units, all_units, first_row, packed);
 }
+void outer_product(const float* left, const float* right, int rows, int first, int last, int right_units,
+                   float* products) {
+  HWY_DYNAMIC_DISPATCH(OuterProduct)(left, right, rows, first, last, right_units, products);
+}
+void add_arrays(float* to, const float* from, std::size_t n) { HWY_DYNAMIC_DISPATCH(AddArrays)(to, from, n); }
 void activation_values(Activation activation, const float* z, std::size_t n, float* value, float* derivative) {
   HWY_DYNAMIC_DISPATCH(ActivationValues)(activation, z, n, value, derivative);
 }

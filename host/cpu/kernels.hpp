@@ -124,12 +124,27 @@ struct GradientWeights {
 void parameter_gradient_strip(const PackedNetwork& network, const float* x, const EvaluationBuffers& buffers,
                               const GradientWeights& weights, float* energy, float* cross_entropy);
 
-// gradient[r, c] = sum over strips and lanes of left[s][r] * right[s][c] for rows [first_row, last_row); row-major with
-// `cols` columns. Strip s of `left` begins at left + s * left_stride.
-void outer_product_rows(const float* left, std::size_t left_stride, const float* right, std::size_t right_stride,
-                        std::size_t n_strips, int first_row, int last_row, int cols, float* gradient);
-// sums[r] = sum over strips and lanes of left[s][r], rows [0, rows).
-void row_sums(const float* left, std::size_t left_stride, std::size_t n_strips, int rows, float* sums);
+// For outer products a chunk's matrix [kChunkRows rows][units] is packed into panels of a few units, [panel][row][units
+// of the panel], panels one after the other: `broadcast` panels hold 4 units, `across` panels up to three vectors.
+// Panels are padded with units of zeros.
+enum class Packing { broadcast, across };
+// Units of a packed matrix with its padding; times kChunkRows, its floats.
+int packed_units(Packing packing, int units);
+// Number of unit u of row 0, and from there to row 1.
+struct PackedPlace {
+  std::size_t at, row_stride;
+};
+PackedPlace packed_place(Packing packing, int units, int u);
+// Rows `first_row` .. of a strip [units][strip_width()] to their places in a chunk's packed matrix of `all_units` >=
+// units; touches no others.
+void pack_strip(Packing packing, const float* strip, int units, int all_units, std::size_t first_row, float* packed);
+// products[i - first][j] = sum over rows r of left(r, i) right(r, j), r ascending from a zero start, for the
+// `broadcast` units i of [first, last) (first a multiple of 4) and all `across` units j; row-major,
+// packed_units(across, right_units) columns.
+void outer_product(const float* left, const float* right, int rows, int first, int last, int right_units,
+                   float* products);
+// to[i] += from[i]
+void add_arrays(float* to, const float* from, std::size_t n);
 
 // Test hooks: the vector forms of the shared formulas. `n` numbers; arrays need no alignment.
 void activation_values(Activation activation, const float* z, std::size_t n, float* value, float* derivative);

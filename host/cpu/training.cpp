@@ -7,6 +7,7 @@
 #include "host/cpu/chain_strips.hpp"
 #include "kernels/math/adam.hpp"
 #include "kernels/math/learning_rate.hpp"
+#include "kernels/math/ordered_sum.hpp"
 #include "kernels/math/permutation.hpp"
 
 namespace ebm::cpu {
@@ -31,8 +32,7 @@ class CpuTrainingSession final : public TrainingSession {
         network_(plan_.shape, state_.parameters),
         scratch_(make_scratch(pool_->threads(), plan_.shape)),
         chains_(plan_.shape.dim, batch_size_),
-        // Data first, then samples; a partly filled strip is padded, so that the samples begin a strip of their own.
-        batch_(plan_.shape, 2 * chains_.count() * width_, *pool_),
+        batch_(plan_.shape, batch_size_, 2, *pool_),  // data, then samples
         gradient_(state_.parameters.size()),
         strip_stats_(chains_.count()) {
     const float mean = 1.0f / static_cast<float>(plan_.batch_size);
@@ -41,10 +41,10 @@ class CpuTrainingSession final : public TrainingSession {
       const std::size_t samples = chains_.count() + s;
       std::fill_n(batch_.weights(s), chains_.valid(s), mean);
       std::fill_n(batch_.weights(samples), chains_.valid(s), -mean);
-      batch_.set_energy_factor(s, 2 * plan_.energy_reg);
-      batch_.set_energy_factor(samples, -2 * plan_.energy_reg);
-      batch_.use_labels(s, !labels_.empty());
     }
+    batch_.set_energy_factor(0, 2 * plan_.energy_reg);
+    batch_.set_energy_factor(1, -2 * plan_.energy_reg);
+    batch_.use_labels(0, !labels_.empty());
   }
 
   std::vector<IterationStats> run(std::int64_t n) override {
@@ -75,9 +75,9 @@ class CpuTrainingSession final : public TrainingSession {
     for (const ChainStats& s : strip_stats_) stats.chains += s;
 
     batch_.run(network_, gradient_);
-    stats.energy_data = mean_over(0, [&](std::size_t s) { return batch_.energies(s); });
-    stats.energy_samples = mean_over(chains_.count(), [&](std::size_t s) { return batch_.energies(s); });
-    if (!labels_.empty()) stats.cross_entropy = mean_over(0, [&](std::size_t s) { return batch_.cross_entropies(s); });
+    stats.energy_data = mean(batch_.energies(0));
+    stats.energy_samples = mean(batch_.energies(1));
+    if (!labels_.empty()) stats.cross_entropy = mean(batch_.cross_entropies(0));
     stats.gradient_norm = gradient_norm();
     if (!std::isfinite(stats.gradient_norm + stats.energy_data + stats.energy_samples)) {
       stats.gradient_norm = std::numeric_limits<double>::quiet_NaN();
@@ -181,15 +181,10 @@ class CpuTrainingSession final : public TrainingSession {
     }
   }
 
-  // Mean over the batch of what `values` gives for strips first_strip ...
-  template <class Values>
-  double mean_over(std::size_t first_strip, const Values& values) {
-    double sum = 0;
-    for (std::size_t s = 0; s < chains_.count(); ++s) {
-      const float* v = values(first_strip + s);
-      for (std::size_t lane = 0; lane < chains_.valid(s); ++lane) sum += static_cast<double>(v[lane]);
-    }
-    return sum / static_cast<double>(plan_.batch_size);
+  static double mean(std::span<const float> values) {
+    const auto n = static_cast<std::int64_t>(values.size());
+    return ordered_sum<double>(n, [&](std::int64_t i) { return values[static_cast<std::size_t>(i)]; }) /
+           static_cast<double>(n);
   }
 
   double gradient_norm() const {

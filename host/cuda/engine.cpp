@@ -306,15 +306,19 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
       std::ranges::fill(gradient, 0.0f);
       return;
     }
-    const DeviceArray<float> points(context_, x), factors(context_, weights);
-    BatchGradient batch(*network_, static_cast<std::int64_t>(weights.size()));
-    PassView view{};
-    view.n = static_cast<std::int64_t>(weights.size());
-    view.x = points.data();
-    view.weights = factors.data();
-    batch.run(network_->view(), view, context_->stream());
-    const std::vector<double> sum = batch.gradient().to_host();
-    std::ranges::transform(sum, gradient.begin(), [](double v) { return static_cast<float>(v); });
+    with_batch(x, weights, [&](BatchGradient& batch, const PassView& view) {
+      batch.run(network_->view(), view, 1, context_->stream());
+      batch.gradient().download(gradient);
+    });
+  }
+
+  void parameter_gradient_chunks(std::span<const float> x, std::span<const float> weights,
+                                 std::span<float> sums) const override {
+    const Context::Scope scope(*context_);
+    if (weights.empty()) return;
+    with_batch(x, weights, [&](BatchGradient& batch, const PassView& view) {
+      batch.run_chunks(network_->view(), view, sums, context_->stream());
+    });
   }
 
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
@@ -383,6 +387,16 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
     const auto widest = static_cast<std::size_t>(std::max(network_->view().dim, network_->view().outputs));
     const std::size_t chunk = std::max<std::size_t>((std::size_t{1} << 24) / widest, 1);
     for (std::size_t first = 0; first < n; first += chunk) task(first, std::min(chunk, n - first));
+  }
+  template <class Task>
+  void with_batch(std::span<const float> x, std::span<const float> weights, const Task& task) const {
+    const DeviceArray<float> points(context_, x), factors(context_, weights);
+    BatchGradient batch(*network_, 1, static_cast<std::int64_t>(weights.size()));
+    PassView view{};
+    view.n = static_cast<std::int64_t>(weights.size());
+    view.x = points.data();
+    view.weights = factors.data();
+    task(batch, view);
   }
   void launch(const NetworkView& net, const EvaluateView& view) const {
     if (view.n == 0) return;

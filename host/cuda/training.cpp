@@ -58,7 +58,7 @@ class CudaTrainingSession final : public TrainingSession {
         energy_(context_, static_cast<std::size_t>(2 * plan_.batch_size)),
         cross_entropy_(context_, batch_labels_.size()),
         chains_plan_(network_, {.rows = rows_of(plan_.transition.kind)}, plan_.batch_size),
-        gradient_(network_, 2 * plan_.batch_size),
+        gradient_(network_, 2, plan_.batch_size),
         ring_(context_, kRing),
         records_{PinnedArray<IterationRecord>(context_, kRing), PinnedArray<IterationRecord>(context_, kRing)},
         copied_{Event(context_), Event(context_)},
@@ -147,7 +147,7 @@ class CudaTrainingSession final : public TrainingSession {
                                     &clock->counts, stream),
                       "launching the chains");
     }
-    gradient_.run(network_.view(), pass_view(), stream);
+    gradient_.run(network_.view(), pass_view(), 2, stream);
     context_->check(launch_judge(judge_view(), stream), "launching the gradient's norm");
     UpdateView update{};
     update.clock = clock;

@@ -112,10 +112,15 @@ class EnergyFunction {
   virtual void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient = {}) const = 0;
   // f(x): [n, outputs], without the confinement.
   virtual void outputs(std::span<const float> x, std::span<float> f) const = 0;
-  // sum_i weights[i] dE(x_i)/dtheta, flat as Mlp::parameters(). Summed in one fixed order: same bits for any thread
-  // count.
+  // sum_i weights[i] dE(x_i)/dtheta, flat as Mlp::parameters(), in the order of summation of
+  // kernels/math/ordered_sum.hpp: chunks of rows, then a tree.
   virtual void parameter_gradient(std::span<const float> x, std::span<const float> weights,
                                   std::span<float> gradient) const = 0;
+  // The sums of the chunks alone, [chunks_of(n), parameters]. The chunks of a batch may come from different calls,
+  // threads or machines, each given rows from a multiple of kChunkRows on: added by tree_sum() they are the gradient of
+  // the batch, bit for bit.
+  virtual void parameter_gradient_chunks(std::span<const float> x, std::span<const float> weights,
+                                         std::span<float> sums) const = 0;
   // Chains with these ids (below 2^56) at these step numbers (below 2^48); positions are undefined until set or
   // started.
   // `inverse_temperatures`, one for each or none: the set runs Metropolis-adjusted samplers on exp(-beta_i E).

@@ -227,7 +227,7 @@ TEST(PolicyChoiceTest, FitsTheDevice) {
   EXPECT_EQ(policy, (ebm::TilePolicy{32, true, true}));
 }
 
-// More rows than one pass holds: the sum over passes is the sum over chunks, in order.
+// More rows than one pass holds: passes are nodes of the tree over chunks, whatever their size.
 TEST_F(PolicyTest, GradientDoesNotDependOnThePassSize) {
   const ebm::Context::Scope scope(*context_);
   for (const ebm::Head head : kHeads) {
@@ -235,17 +235,24 @@ TEST_F(PolicyTest, GradientDoesNotDependOnThePassSize) {
     const ebm::Mlp model = random_network(shape, 6);
     const ebm::DeviceArray<float> parameters(context_, model.parameters());
     const ebm::Network network(context_, shape, parameters.data());
-    constexpr std::size_t kRows = 300;
+    constexpr std::size_t kRows = 1210;
     const ebm::Matrix points = random_points(kRows, 3, 7), factors = random_points(kRows, 1, 8);
     const ebm::DeviceArray<float> x(context_, points.values()), weights(context_, factors.values());
     ebm::PassView view{};
     view.n = kRows;
     view.x = x.data();
     view.weights = weights.data();
-    ebm::BatchGradient whole(network, kRows), parts(network, 1);
-    whole.run(network.view(), view, context_->stream());
-    parts.run(network.view(), view, context_->stream());
-    EXPECT_EQ(whole.gradient().to_host(), parts.gradient().to_host());
+    for (const std::int64_t parts : {1, 2}) {
+      const std::int64_t rows = static_cast<std::int64_t>(kRows) / parts;
+      ebm::BatchGradient whole(network, parts, rows);
+      whole.run(network.view(), view, parts, context_->stream());
+      const std::vector<float> expected = whole.gradient().to_host();
+      for (const std::int64_t most_chunks : {1, 2, 3, 4}) {
+        ebm::BatchGradient passes(network, parts, rows, most_chunks);
+        passes.run(network.view(), view, parts, context_->stream());
+        EXPECT_EQ(passes.gradient().to_host(), expected) << parts << " parts, " << most_chunks << " chunks a pass";
+      }
+    }
   }
 }
 
