@@ -132,8 +132,8 @@ TEST(Baselines, LeaveConstantColumnsOutAndNameThem) {
   const GaussianMixture mixture = GaussianMixture::fit(wide, 3);
   EXPECT_EQ(mixture.constant_columns(), (std::vector<std::size_t>{0, 2}));
   EXPECT_NEAR(mixture.mean_log_likelihood(wide), GaussianMixture::fit(x, 3).mean_log_likelihood(x), 1e-12);
-  const Matrix constant(10, 3);
-  EXPECT_THROW(GaussianDensity::fit(constant), ConfigError);
+  const Matrix equal(10, 3);
+  EXPECT_THROW(GaussianDensity::fit(equal), ConfigError);
 }
 
 TEST(GaussianMixture, EveryIterationOfExpectationMaximisationGains) {

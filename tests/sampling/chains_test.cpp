@@ -22,7 +22,11 @@ class ChainsTest : public EngineTest {
   ChainsTest() { model_.set_standardization(ebm::Standardization{{1.0f, -4.0f, 0.25f}, {0.5f, 2.0f, 0.125f}}); }
 
   static std::vector<ebm::Sampler> samplers() {
-    return {ebm::LangevinDynamics{}, ebm::Mala{.step_size = 0.05f, .jump_prob = 0.2f, .grad_clip = {}, .clamp = {}}};
+    return {ebm::LangevinDynamics{}, ebm::Mala{.step_size = 0.05f, .jump_prob = 0.2f, .grad_clip = {}, .clamp = {}},
+            ebm::Hmc{.step_size = 0.3f, .leapfrog_steps = 3, .grad_clip = {}, .clamp = {}}};
+  }
+  static std::uint64_t evaluations(const ebm::Sampler& sampler) {
+    return std::visit([](const auto& s) { return static_cast<std::uint64_t>(s.evaluations()); }, sampler);
   }
   ebm::ChainsOptions options() const {
     ebm::ChainsOptions result;
@@ -64,7 +68,7 @@ TEST_P(ChainsTest, RunsInPiecesAreOneRun) {
     EXPECT_EQ(chains.energies(), whole.energy);
     EXPECT_EQ(chains.restarted(), whole.restarted);
     EXPECT_EQ(chains.stats(), whole.stats);
-    EXPECT_EQ(chains.step(), 7 + static_cast<std::uint64_t>(k));
+    EXPECT_EQ(chains.step(), 7 + static_cast<std::uint64_t>(k) * evaluations(sampler));
     EXPECT_EQ(chains.size(), whole.x.rows());
   }
 }
@@ -212,6 +216,37 @@ TEST_P(ChainsTest, BaseIsInDataUnits) {
   EXPECT_EQ(one.positions(), two.positions());
 }
 
+TEST_P(ChainsTest, ReplicasInPiecesAreOneRun) {
+  ebm::ChainsOptions made = options();
+  made.n_chains = sized(70, 6);
+  made.tempering = ebm::Tempering{.replicas = 3, .inverse_temperatures = {{1.0f, 0.6f, 0.3f}}};
+  made.tempering->swap_every = 2;
+  const ebm::Energy energy(model_, device());
+  const ebm::Mala mala{.step_size = 0.05f};
+  ebm::Chains whole(energy, mala, made), pieces(energy, mala, made);
+  whole.run(20);
+  for (const std::int64_t n : {1, 7, 0, 12}) pieces.run(n);
+  EXPECT_EQ(pieces.positions(), whole.positions());
+  EXPECT_EQ(pieces.energies(), whole.energies());
+  EXPECT_EQ(pieces.replicas().swaps, whole.replicas().swaps);
+  ASSERT_EQ(whole.replicas().swaps.size(), 2u);
+  EXPECT_GT(whole.replicas().swaps[0].accepted, 0u);
+  ebm::SampleOptions same;
+  same.n_chains = made.n_chains;
+  same.n_steps = 20;
+  same.seed = made.seed;
+  same.first_chain = made.first_chain;
+  same.first_step = made.first_step;
+  same.tempering = made.tempering;
+  const ebm::SampleResult sampled = ebm::sample(model_, mala, same, device());
+  EXPECT_EQ(sampled.x, whole.positions());
+  EXPECT_EQ(sampled.replicas.swaps, whole.replicas().swaps);
+  EXPECT_NE(message_of([&] { whole.set_sampler(ebm::LangevinDynamics{}); }), "no ConfigError");
+  if (is_cpu()) return;
+  EXPECT_EQ(message_of([&] { whole.device_positions(nullptr); }),
+            "tempering = given: the positions of replicas are not handed out");
+}
+
 TEST_P(ChainsTest, SeveralThreadsShareAnEnergy) {
   const ebm::Energy energy(model_, device());
   const std::int64_t k = sized(40, 4);
@@ -276,7 +311,16 @@ TEST_P(ChainsTest, RefusesMisuse) {
             }),
             "base.mean = 2: must hold D = 3 values");
 
+  EXPECT_EQ(refused([&](auto& o) {
+              o.base = base;
+              o.tempering.emplace();
+            }),
+            "tempering = given: chains with a base have no replicas");
+  EXPECT_NE(refused([](auto& o) { o.tempering.emplace(); }, ebm::LangevinDynamics{}), "no ConfigError");
+  EXPECT_EQ(refused([](auto& o) { o.tempering = ebm::Tempering{.replicas = 1}; }), "replicas = 1: must be in [2, 128]");
+
   ebm::Chains chains(energy, mala, options());
+  EXPECT_EQ(message_of([&] { chains.replicas(); }).substr(0, 9), "tempering");
   EXPECT_EQ(message_of([&] { chains.run(-1); }), "n = -1: must be >= 0");
   EXPECT_EQ(message_of([&] { chains.run(std::int64_t{1} << 48); }),
             "n = 281474976710656: must be <= 281474976710649: step numbers end at 2^48");

@@ -117,8 +117,8 @@ TEST_F(Evaluate, LogZIsTheModelsWhateverThePoints) {
 
 TEST_F(Evaluate, FewAnnealedChainsAreNoWayToAValue) {
   gaussian_model(3, 1.0f).save(path("m.safetensors"));
-  const Matrix zeros(5, 3);
-  write_matrix(path("x.npy"), zeros);
+  const Matrix x(5, 3);
+  write_matrix(path("x.npy"), x);
   for (const char* chains : {"2", "10", "24"}) {
     const Outcome outcome = run(
         {"evaluate", "m.safetensors", "x.npy", "--ais-chains", chains, "--no-baselines", "--ais-temperatures", "20"});
@@ -220,7 +220,8 @@ TEST_F(Evaluate, AisRefusesWhenTheChainsAreTooUnequal) {
   model.weight(1)[0] = model.weight(1)[3] = 400;
   model.weight(1)[1] = model.weight(1)[2] = -400;
   model.save(path("modes.safetensors"));
-  write_matrix(path("x.npy"), Matrix(20, 16));
+  const Matrix x(20, 16);
+  write_matrix(path("x.npy"), x);
   const Outcome outcome = run(
       {"evaluate", "modes.safetensors", "x.npy", "--ais-temperatures", "2", "--ais-chains", "1000", "--no-baselines"});
   EXPECT_EQ(outcome.status, 1) << outcome.out;

@@ -231,7 +231,8 @@ TEST_F(Plot, ATableOfMoreColumnsIsDrawnInPairs) {
   // Four columns are a table, sixteen an image unless told otherwise.
   succeed({"plot", "x.npy", "--columns", "0:4", "--out", "four.png"});
   EXPECT_GT(look("four.png").width, 400);
-  write_matrix(path("wide.npy"), Matrix(30, 16));
+  const Matrix wide(30, 16);
+  write_matrix(path("wide.npy"), wide);
   const Outcome outcome = succeed({"plot", "wide.npy", "--image", "none", "--out", "wide.png"});
   EXPECT_NE(outcome.err.find("8 of 16 columns"), std::string::npos) << outcome.err;
   expect_wrong_request({"plot", "x.npy", "--image", "8", "--out", "z.png"}, {"--image", "none"});
