@@ -16,7 +16,7 @@ FUNCTION = re.compile(r"(EBMCUDA_API\s+)?[\w:<>,&*\s\[\]]*?[\s&*](\w+|operator\W
 HIDDEN = re.compile(r"\bEBMCUDA_HIDDEN\s+(\w+)")
 NO_FUNCTION = ("using", "enum", "namespace", "class", "struct", "inline", "template", "constexpr", "static", "extern", "friend")
 # Instantiations of the C++ library's templates are weak and the same in every library.
-STANDARD_LIBRARY = re.compile(r"_Z(T[ISV]|GV)?N?K?(St|S[absiod]|9__gnu_cxx)")
+STANDARD_LIBRARY = re.compile(r"_Z(T[ISV]|GV)?Z?N?K?(St|S[absiod]|9__gnu_cxx)")
 
 
 def declarations(text):
