@@ -48,7 +48,7 @@ Json summary(const SampleResult& result, const Sampler& sampler, const SampleCom
   const auto* mala = std::get_if<Mala>(&sampler);
   Json json{{"n_chains", result.x.rows()}, {"dim", result.x.cols()}, {"n_steps", result.n_steps}};
   json["sampler"] = to_string(kind_of(sampler));
-  json["step_size"] = shortest(langevin != nullptr ? langevin->step_size : mala->step_size);
+  json["step_size"] = shortest(std::visit([](const auto& s) { return s.step_size; }, sampler));
   if (langevin != nullptr) json["noise_scale"] = shortest(langevin->effective_noise_scale());
   json["temperature"] = langevin != nullptr ? langevin->temperature() : 1.0;
   if (mala != nullptr) {
