@@ -4,16 +4,14 @@
 #include <fmt/format.h>
 #include <malloc.h>
 
-#include <numeric>
-
 #include "bench/support.hpp"
-#include "host/engine/engine.hpp"
+#include "ebmcuda/chains.hpp"
 
 namespace ebm::bench {
 namespace {
 
 struct Case {
-  Transition::Kind kind;
+  SamplerKind kind;
   MlpShape shape;
   std::int64_t chains, steps;
 };
@@ -25,29 +23,24 @@ std::size_t bytes_in_use() {
 }
 
 void run_case(benchmark::State& state, const Settings& settings, const Case& c, int threads) {
-  const Mlp model = network(c.shape.dim, c.shape.hidden, c.shape.activation);
-  const auto engine = make_engine(settings.device(threads));
-  const auto function = engine->load(model);
-  std::vector<std::uint64_t> ids(static_cast<std::size_t>(c.chains));
-  std::iota(ids.begin(), ids.end(), std::uint64_t{0});
+  const Energy energy(network(c.shape.dim, c.shape.hidden, c.shape.activation), settings.device(threads));
   const std::size_t before = bytes_in_use();
-  const auto chains = function->chains(0, ids, std::vector<std::uint64_t>(ids.size()));
+  Chains chains(energy, default_sampler(c.kind), {.n_chains = c.chains});
   const std::size_t bytes = bytes_in_use() - before;
-  chains->start_uniform();
-  Transition transition;
-  transition.kind = c.kind;
-  transition.step_size = 0.01f;
-  transition.noise_scale = 0.1414f;
-  chains->run(transition, 1);  // first touch
-  ChainStats stats;
-  for (auto _ : state) stats += chains->run(transition, c.steps);
+  chains.run(1);  // first touch
+  chains.clear_stats();
+  for (auto _ : state) {
+    chains.run(c.steps);
+    chains.wait();
+  }
+  const ChainStats stats = chains.stats();
   if (stats.restarts > 0) state.SkipWithError("chains left the finite numbers");
   report(state, settings, threads, "chain_steps", static_cast<double>(stats.steps), flop_per_gradient(c.shape));
   state.counters["bytes_per_chain"] = static_cast<double>(bytes) / static_cast<double>(c.chains);
 }
 
 void add(const Settings& settings, const Case& c, int threads) {
-  const char* kind = c.kind == Transition::Kind::langevin ? "langevin" : "mala";
+  const std::string_view kind = to_string(c.kind);
   const std::string full =
       fmt::format("{}/{}/chains:{}/steps:{}/threads:{}", kind, name(c.shape), c.chains, c.steps, threads);
   auto* const benchmark = benchmark::RegisterBenchmark(
@@ -57,7 +50,7 @@ void add(const Settings& settings, const Case& c, int threads) {
 }
 
 void register_benchmarks(const Settings& settings) {
-  using enum Transition::Kind;
+  using enum SamplerKind;
   const auto shape = [](int dim, std::vector<int> hidden, Activation activation = Activation::silu) {
     return MlpShape{.dim = dim, .hidden = std::move(hidden), .activation = activation};
   };

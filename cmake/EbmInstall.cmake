@@ -22,4 +22,5 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/ebmcudaConfig.cmake.in
   ${PROJECT_BINARY_DIR}/ebmcudaConfig.cmake INSTALL_DESTINATION ${EBMCUDA_PACKAGE_DIR})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/ebmcudaConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/ebmcudaConfig.cmake ${PROJECT_BINARY_DIR}/ebmcudaConfigVersion.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/EbmMinizip.cmake
   DESTINATION ${EBMCUDA_PACKAGE_DIR})

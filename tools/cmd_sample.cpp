@@ -43,19 +43,39 @@ Matrix stacked(const std::vector<Matrix>& trajectory) {
   return all;
 }
 
+void put_number(Json& json, const Parameter& p, float value) { json[std::string(p.name)] = shortest(value); }
+[[maybe_unused]] void put_number(Json& json, const Parameter& p, std::int64_t value) {
+  json[std::string(p.name)] = value;
+}
+void put_number(Json& json, const Parameter& p, const std::optional<float>& value) {
+  if (value) put_number(json, p, *value);
+}
+void put_number(Json&, const Parameter&, const std::optional<Box>&) {}
+
 Json summary(const SampleResult& result, const Sampler& sampler, const SampleCommandOptions& options) {
   const auto* langevin = std::get_if<LangevinDynamics>(&sampler);
-  const auto* mala = std::get_if<Mala>(&sampler);
   Json json{{"n_chains", result.x.rows()}, {"dim", result.x.cols()}, {"n_steps", result.n_steps}};
   json["sampler"] = to_string(kind_of(sampler));
-  json["step_size"] = shortest(std::visit([](const auto& s) { return s.step_size; }, sampler));
+  visit_parameters(sampler, [&](const Parameter& p, const auto& field) { put_number(json, p, field); });
   if (langevin != nullptr) json["noise_scale"] = shortest(langevin->effective_noise_scale());
   json["temperature"] = langevin != nullptr ? langevin->temperature() : 1.0;
-  if (mala != nullptr) {
+  if (is_metropolis(kind_of(sampler))) {
     json["acceptance"] = result.stats.acceptance();
-    json["jump_prob"] = shortest(mala->jump_prob);
-    json["jumps_proposed"] = result.stats.jumps_proposed;
-    json["jumps_accepted"] = result.stats.jumps_accepted;
+    const MoveCount& jumps = result.stats[Move::jump];
+    json["jumps_proposed"] = jumps.proposed;
+    json["jumps_accepted"] = jumps.accepted;
+  }
+  if (const ReplicaStats& replicas = result.replicas; !replicas.inverse_temperatures.empty()) {
+    json["sampler"] = Tempering::kName;
+    json["local_sampler"] = to_string(kind_of(sampler));
+    json["inverse_temperatures"] = replicas.inverse_temperatures;
+    Json rates = Json::array();
+    for (const auto& [proposed, accepted] : replicas.swaps) {
+      rates.push_back(proposed == 0 ? Json() : Json(static_cast<double>(accepted) / static_cast<double>(proposed)));
+    }
+    json["swap_rates"] = rates;
+    json["round_trips"] = replicas.round_trips;
+    json["barrier"] = replicas.barrier();
   }
   json["restarts"] = result.stats.restarts;
   json["seed"] = options.common.seed();
@@ -89,8 +109,9 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   request.first_chain = options.first_chain;
   request.first_step = options.first_step;
   request.n_chains = options.chains.value_or(request.n_chains);
+  request.tempering = options.sampler.tempering_or_none();
   if (options.init != "uniform") {
-    Matrix start = read_matrix(options.init);
+    Matrix start = read_points(console, options.init);
     const std::string name = fmt::format("--init ({})", options.init);
     require_dimension(name, start, model);
     require_finite(name, start);
@@ -117,6 +138,7 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   };
   warn_if_unconfined(console, model, sampler);
   console.info("{}", describe(sampler));
+  if (request.tempering) console.info("tempering, {} replicas of each chain", request.tempering->replicas);
   const SampleResult result = sample(model, sampler, request, device);
   bar.finish();
   if (result.stats.restarts > 0) {
@@ -125,7 +147,10 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   }
 
   const Json json = summary(result, sampler, options);
-  if (options.trajectory) write_matrix(*options.trajectory, stacked(result.trajectory));
+  if (options.trajectory) {
+    const Matrix trajectory = stacked(result.trajectory);
+    write_matrix(*options.trajectory, trajectory);
+  }
   if (options.energy) write_vector(*options.energy, result.energy);
   if (options.out) {
     write_matrix(*options.out, result.x);
@@ -166,6 +191,7 @@ Command add_sample_command(CLI::App& ebm) {
             "keep every N-th step and report effective sample size and split R-hat (default steps / 100)");
   line->add("--energy", options->energy, "FILE", "energies of the last positions");
   options->sampler.add(*line);
+  options->sampler.add_tempering(*line);
   options->model.add_hints(*line);
   options->common.add(*line, true);
   return {line, [line, options] { run(*line, *options); }};

@@ -89,8 +89,8 @@ Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const
       options.settings.apply(TrainerOptions::defaults(dim), options.common.seed_given);
   // Options first: their messages are about what was typed, the model's follow from it.
   trainer_options.validate(dim, data.x.rows());
-  return Trainer(options.settings.initial_model(data, trainer_options.seed), data.x, trainer_options, device,
-                 data.labels);
+  return Trainer(with_class_names(options.settings.initial_model(data, trainer_options.seed), data), data.x,
+                 trainer_options, device, data.labels);
 }
 
 // What the whole run, or the part of it done here, came to.
@@ -157,7 +157,8 @@ class Run {
     totals_.last = progress;
     totals_.reported = true;
     note_ = fmt::format("gap {:+.3g}", progress.energy_gap());
-    if (progress.stats.proposed > 0) note_ += fmt::format("  acceptance {:.2f}", progress.stats.acceptance());
+    if (progress.stats[Move::local].proposed > 0)
+      note_ += fmt::format("  acceptance {:.2f}", progress.stats.acceptance());
     note_ += fmt::format("  {}step/s", si_text(progress.chain_steps_per_second) + " ");
   }
 
@@ -189,7 +190,7 @@ class Run {
       console_.info(
           "chain steps {} ({} per second), restarts {}, reinitialised {}", si_text(static_cast<double>(stats.steps)),
           si_text(static_cast<double>(stats.steps) / std::max(seconds, 1e-9)), stats.restarts, stats.reinitialized);
-      if (stats.proposed > 0)
+      if (stats[Move::local].proposed > 0)
         console_.info("acceptance {:.3f}, step size {:.4g}", stats.acceptance(), trainer_.step_size());
       const TrainProgress& last = totals_.last;
       console_.info("energy gap {:+.4g} (data {:.4g}, samples {:.4g})", last.energy_gap(), last.energy_data,
@@ -219,7 +220,9 @@ void run(const CommandLine& line, const TrainCommandOptions& options) {
   check(line, options);
   const Device device = options.common.open();
   claim_outputs(options);
-  const Data data = options.data.read();
+  const Data data = options.data.read(console);
+  const bool outputs_stand = options.resume || options.settings.init_model;
+  if (!outputs_stand) require_every_class(console, data, options.settings.classes);
   Trainer trainer = make_trainer(options, data, device);
   const Sampler& sampler = trainer.options().objective.sampler;
   const Mlp model = trainer.raw_model();

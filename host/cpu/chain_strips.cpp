@@ -1,6 +1,9 @@
 #include "host/cpu/chain_strips.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "kernels/chains/replica_swap.hpp"
 
 namespace ebm::cpu {
 
@@ -10,13 +13,13 @@ PackedBase::PackedBase(const GaussianBase& base, int dim)
   root_transposed.pack_transposed(base.root);
 }
 
-ChainStrips::ChainStrips(int dim, std::size_t n, bool with_base)
+ChainStrips::ChainStrips(int dim, std::size_t n, bool keeps)
     : dim_(dim), n_(n), width_(strip_width()), n_strips_((n + width_ - 1) / width_) {
   x_.resize(n_strips_ * strip_floats());
   ids_.resize(padded());
   steps_.resize(padded());
   restarted_.resize(padded());
-  if (with_base) {
+  if (keeps) {
     kept_energy_.resize(2 * padded());
     kept_gradient_.resize(2 * x_.size());
   }
@@ -38,6 +41,7 @@ StripState ChainStrips::strip(std::size_t s) {
     state.gradient = kept_gradient_.data() + 2 * s * strip_floats();
     state.base_gradient = state.gradient + strip_floats();
     state.known = known_;
+    if (!beta_.empty()) state.beta = beta_.data() + first;
   }
   return state;
 }
@@ -57,50 +61,109 @@ void ChainStrips::store(std::span<float> x) const {
   }
 }
 
-void ChainStrips::start_uniform(std::uint64_t seed, ThreadPool& pool) {
+void ChainStrips::start_uniform(std::uint64_t seed, const StartRegion& region, ThreadPool& pool) {
   pool.run(n_strips_, [&](std::size_t s, int) {
     const StripState state = strip(s);
-    uniform_start_strip(seed, dim_, state.ids, state.steps, state.x);
+    uniform_start_strip(seed, dim_, region, state.ids, state.steps, state.x);
   });
   known_ = false;
 }
 
-ChainStats ChainStrips::run(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
-                            const BaseView* base, std::int64_t n_steps, std::vector<Scratch>& scratch,
-                            ThreadPool& pool) {
+void ChainStrips::set_inverse_temperatures(std::span<const float> beta) {
+  beta_.resize(padded());
+  std::ranges::fill(beta_, 1.0f);
+  std::ranges::copy(beta, beta_.begin());
+  from_hot_.assign(n_, 0);
+}
+
+// Everything of the chains' states but what belongs to their places: ids, steps, temperatures, flags.
+void ChainStrips::swap_states(std::size_t a, std::size_t b) {
+  const std::size_t strip_a = a / width_ * strip_floats() + a % width_;
+  const std::size_t strip_b = b / width_ * strip_floats() + b % width_;
+  const std::size_t kept_a = strip_a + a / width_ * strip_floats(), kept_b = strip_b + b / width_ * strip_floats();
+  for (std::size_t k = 0; k < strip_floats(); k += width_) {
+    std::swap(x_[strip_a + k], x_[strip_b + k]);
+    std::swap(kept_gradient_[kept_a + k], kept_gradient_[kept_b + k]);
+  }
+  std::swap(kept_energy_[a], kept_energy_[b]);
+  std::swap(from_hot_[a], from_hot_[b]);
+}
+
+void ChainStrips::swap_replicas(std::uint64_t seed, int replicas, std::int64_t evaluations, std::uint64_t period,
+                                ThreadPool& pool) {
+  const auto r_count = static_cast<std::size_t>(replicas);
+  constexpr std::size_t kChunk = 64;  // chains of a task
+  const std::size_t n_chains = n_ / r_count, tasks = (n_chains + kChunk - 1) / kChunk;
+  std::vector<ReplicaStats> counts(tasks);
+  pool.run(tasks, [&](std::size_t task, int) {
+    ReplicaStats& count = counts[task];
+    count.swaps.resize(r_count - 1);
+    for (std::size_t c = task * kChunk; c < std::min(n_chains, (task + 1) * kChunk); ++c) {
+      const std::size_t first = c * r_count;
+      if (steps_[first] % period >= static_cast<std::uint64_t>(evaluations)) continue;
+      for (std::size_t r = steps_[first] / period % 2; r + 1 < r_count; r += 2) {
+        const std::size_t a = first + r, b = a + 1;
+        const PhiloxWords w =
+            philox(seed, Purpose::replica_swap, ids_[first], steps_[first], static_cast<std::uint32_t>(r / 4));
+        const std::uint32_t words[4] = {w.r0, w.r1, w.r2, w.r3};
+        ++count.swaps[r].proposed;
+        if (!swaps(words[r % 4], beta_[a], beta_[b], kept_energy_[a], kept_energy_[b])) continue;
+        ++count.swaps[r].accepted;
+        swap_states(a, b);
+      }
+      from_hot_[first + r_count - 1] = 1;
+      count.round_trips += from_hot_[first];
+      from_hot_[first] = 0;
+    }
+  });
+  replica_stats_.swaps.resize(r_count - 1);
+  for (const ReplicaStats& count : counts) {
+    for (std::size_t r = 0; r + 1 < r_count; ++r) {
+      replica_stats_.swaps[r].proposed += count.swaps[r].proposed;
+      replica_stats_.swaps[r].accepted += count.swaps[r].accepted;
+    }
+    replica_stats_.round_trips += count.round_trips;
+  }
+}
+
+ChainStats ChainStrips::run(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters,
+                            std::int64_t n, std::vector<Scratch>& scratch, ThreadPool& pool) {
   std::vector<ChainStats> counts(scratch.size());
   pool.run(n_strips_, [&](std::size_t s, int thread) {
     const auto t = static_cast<std::size_t>(thread);
-    counts[t] += run_strip(network, kind, parameters, base, n_steps, strip(s), scratch[t].strip());
+    counts[t] += run_strip(network, kind, parameters, n, strip(s), scratch[t].strip());
   });
-  known_ = base != nullptr;
+  known_ = !kept_energy_.empty();
   ChainStats stats;
   for (const ChainStats& c : counts) stats += c;
   return stats;
 }
 
-ChainStats run_strip(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
-                     const BaseView* base, std::int64_t n_steps, const StripState& state, const StripScratch& scratch) {
+ChainStats run_strip(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters, std::int64_t n,
+                     const StripState& state, const StripScratch& scratch) {
   ChainStats stats;  // on this thread's stack: no cache line is shared with another's
-  stats.steps = static_cast<std::uint64_t>(n_steps) * state.valid;
-  if (kind == Transition::Kind::langevin) {
-    langevin_strip(network, parameters, n_steps, state, scratch, &stats);
-  } else {
-    mala_strip(network, parameters, base, n_steps, state, scratch, &stats);
-  }
+  stats.steps = static_cast<std::uint64_t>(n * parameters.evaluations) * state.valid;
+  run_strip(kind, network, parameters, n, state, scratch, &stats);
   return stats;
+}
+
+StartRegion start_region(const Transition& transition) {
+  if (transition.start_lo.empty()) return {};
+  return {transition.start_lo.data(), transition.start_hi.data()};
 }
 
 StepParameters step_parameters(const Transition& transition, std::uint64_t seed) {
   StepParameters p;
   p.seed = seed;
   p.step_size = transition.step_size;
-  p.noise_scale = transition.noise_scale;
+  p.evaluations = transition.evaluations;
+  std::ranges::copy(transition.own, p.own);
   p.grad_clip = transition.grad_clip;
   if (!transition.clamp_lo.empty()) {
     p.clamp_lo = transition.clamp_lo.data();
     p.clamp_hi = transition.clamp_hi.data();
   }
+  p.start = start_region(transition);
   p.jump_prob = transition.jump_prob;
   return p;
 }

@@ -8,6 +8,7 @@
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
 #include "host/cpu/training.hpp"
+#include "kernels/math/ordered_sum.hpp"
 
 namespace ebm {
 namespace cpu {
@@ -17,29 +18,35 @@ class CpuChainSet final : public ChainSet {
  public:
   CpuChainSet(std::shared_ptr<const PackedNetwork> network, std::shared_ptr<ThreadPool> pool, std::uint64_t seed,
               std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
-              const std::optional<GaussianBase>& base)
+              const std::optional<GaussianBase>& base, std::span<const float> inverse_temperatures)
       : network_(std::move(network)),
         pool_(std::move(pool)),
         seed_(seed),
-        chains_(network_->shape.dim, ids.size(), base.has_value()),
-        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value())) {
+        chains_(network_->shape.dim, ids.size(), base.has_value() || !inverse_temperatures.empty()),
+        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value() || !inverse_temperatures.empty())) {
     chains_.set_ids(ids);
     chains_.set_steps(steps);
     if (base) base_.emplace(*base, network_->shape.dim);
+    if (!inverse_temperatures.empty()) chains_.set_inverse_temperatures(inverse_temperatures);
   }
 
   void set_positions(std::span<const float> x) override { chains_.load(x); }
   void positions(std::span<float> x) const override { chains_.store(x); }
-  void start_uniform() override { chains_.start_uniform(seed_, *pool_); }
-
-  ChainStats run(const Transition& transition, std::int64_t n_steps, float beta) override {
-    StepParameters parameters = step_parameters(transition, seed_);
-    parameters.beta = beta;
-    const BaseView view = base_ ? base_->view() : BaseView{};
-    const bool langevin = transition.kind == Transition::Kind::langevin;
-    return chains_.run(*network_, transition.kind, parameters, base_ && !langevin ? &view : nullptr, n_steps, scratch_,
-                       *pool_);
+  void start_uniform(const Transition& transition) override {
+    chains_.start_uniform(seed_, start_region(transition), *pool_);
   }
+
+  void run(const Transition& transition, std::int64_t n, float beta) override {
+    StepParameters parameters = step_parameters(transition, seed_);
+    const BaseView view = base_ ? base_->view() : BaseView{};
+    if (base_) {
+      parameters.base = &view;
+      parameters.beta = beta;
+    }
+    stats_ += chains_.run(*network_, transition.kind, parameters, n, scratch_, *pool_);
+  }
+  ChainStats stats() const override { return stats_; }
+  void clear_stats() override { stats_ = {}; }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
     if (chains_.known()) {
@@ -62,6 +69,12 @@ class CpuChainSet final : public ChainSet {
     });
   }
 
+  void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) override {
+    chains_.swap_replicas(seed_, replicas, evaluations, period, *pool_);
+  }
+  ReplicaStats replica_stats() const override { return chains_.replica_stats(); }
+
+  void forget() override { chains_.forget(); }
   void restarted(std::span<std::uint8_t> flags) const override {
     std::ranges::copy(chains_.restarted(), flags.begin());
   }
@@ -77,6 +90,7 @@ class CpuChainSet final : public ChainSet {
   std::shared_ptr<ThreadPool> pool_;
   std::uint64_t seed_;
   ChainStrips chains_;
+  ChainStats stats_;
   std::optional<PackedBase> base_;
   std::vector<Scratch> scratch_;
 };
@@ -88,10 +102,12 @@ class CpuEnergyFunction final : public EnergyFunction {
 
   std::string path() const override { return fmt::format("strips of {} chains", strip_width()); }
 
+  void set_parameters(std::span<const float> parameters) override { network_->repack(parameters); }
+
   void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
     const int dim = network_->shape.dim;
     for_strips(x, energy.size(), [&](const Scratch& scratch, std::size_t first, std::size_t count) {
-      float* const g = gradient.empty() ? nullptr : scratch.strip().gradient;
+      float* const g = gradient.empty() ? nullptr : scratch.strip().rows[1];
       evaluate_strip(*network_, scratch.points(), scratch.strip().buffers, scratch.energy(), g);
       std::copy_n(scratch.energy(), count, energy.data() + first);
       if (g != nullptr) store_strip(g, count, dim, gradient.data() + first * static_cast<std::size_t>(dim));
@@ -110,32 +126,60 @@ class CpuEnergyFunction final : public EnergyFunction {
 
   void parameter_gradient(std::span<const float> x, std::span<const float> weights,
                           std::span<float> gradient) const override {
-    std::vector<double> sum(gradient.size());
-    // Chunks bound the memory of activations; their order is fixed, and so is the sum.
-    constexpr std::size_t kChunk = 4096;
+    std::ranges::fill(gradient, 0.0f);
+    const auto passes = static_cast<std::int64_t>((weights.size() + kPassRows - 1) / kPassRows);
+    std::vector<std::vector<float>> slots(static_cast<std::size_t>(OrderedTree::slots_for(passes)));
+    OrderedTree tree;
+    const auto add = [&](int to, int from) {
+      add_arrays(slots[static_cast<std::size_t>(to)].data(), slots[static_cast<std::size_t>(from)].data(),
+                 gradient.size());
+    };
+    in_passes(x, weights, [&](BatchGradient& batch, std::size_t) {
+      auto& slot = slots[static_cast<std::size_t>(tree.slot())];
+      slot.resize(gradient.size());
+      batch.run(*network_, slot);
+      tree.added(add);
+    });
+    tree.finish(add);
+    if (passes > 0) std::ranges::copy(slots[0], gradient.begin());
+  }
+
+  void parameter_gradient_chunks(std::span<const float> x, std::span<const float> weights,
+                                 std::span<float> sums) const override {
+    const std::size_t parameters = network_->shape.parameter_count();
+    in_passes(x, weights, [&](BatchGradient& batch, std::size_t first) {
+      batch.run_chunks(*network_, sums.subspan(first / static_cast<std::size_t>(kChunkRows) * parameters,
+                                               batch.chunks_per_part() * parameters));
+    });
+  }
+
+  std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
+                                   std::optional<GaussianBase> base,
+                                   std::vector<float> inverse_temperatures) const override {
+    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base, inverse_temperatures);
+  }
+
+ private:
+  // Passes bound the memory of activations. A power of two of chunks, so that a pass is a node of the tree.
+  static constexpr std::size_t kPassRows = 32 * static_cast<std::size_t>(kChunkRows);
+
+  // task(batch, first) for each pass of rows first ..
+  template <class Task>
+  void in_passes(std::span<const float> x, std::span<const float> weights, const Task& task) const {
     const auto dim = static_cast<std::size_t>(network_->shape.dim);
     const std::size_t n = weights.size();
-    BatchGradient batch(network_->shape, std::min(n, kChunk), *pool_);
-    for (std::size_t first = 0; first < n; first += kChunk) {
-      const std::size_t count = std::min(kChunk, n - first);
-      batch.resize(count);
+    BatchGradient batch(network_->shape, std::min(n, kPassRows), 1, *pool_);
+    for (std::size_t first = 0; first < n; first += kPassRows) {
+      batch.resize(std::min(kPassRows, n - first));
       for (std::size_t s = 0; s < batch.strips(); ++s) {
         const std::size_t row = first + s * strip_width(), here = batch.valid(s);
         load_strip(x.data() + row * dim, here, static_cast<int>(dim), batch.x(s));
         load_strip(weights.data() + row, here, 1, batch.weights(s));
       }
-      batch.run(*network_, gradient);
-      for (std::size_t p = 0; p < sum.size(); ++p) sum[p] += static_cast<double>(gradient[p]);
+      task(batch, first);
     }
-    std::ranges::transform(sum, gradient.begin(), [](double v) { return static_cast<float>(v); });
   }
 
-  std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
-                                   std::optional<GaussianBase> base) const override {
-    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base);
-  }
-
- private:
   // task(scratch, first, count) for each strip of the n points, which are in scratch.points().
   template <class Task>
   void for_strips(std::span<const float> x, std::size_t n, const Task& task) const {
@@ -151,7 +195,7 @@ class CpuEnergyFunction final : public EnergyFunction {
     });
   }
 
-  std::shared_ptr<const PackedNetwork> network_;
+  std::shared_ptr<PackedNetwork> network_;
   std::shared_ptr<ThreadPool> pool_;      // takes one caller at a time, so that these too need no lock
   mutable std::vector<Scratch> scratch_;  // kept from the first call on: new pages cost as much as small evaluations
 };

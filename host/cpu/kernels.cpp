@@ -11,11 +11,11 @@
 #include <hwy/highway.h>
 
 #include "host/cpu/gradient-inl.h"
-#include "host/cpu/langevin-inl.h"
-#include "host/cpu/mala-inl.h"
 #include "host/cpu/network-inl.h"
+#include "host/cpu/outer_product-inl.h"
 #include "host/cpu/simd_math-inl.h"
 #include "host/cpu/strip_layout-inl.h"
+#include "host/cpu/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ebm::cpu {
@@ -81,11 +81,13 @@ HWY_EXPORT(EvaluateStrip);
 HWY_EXPORT(OutputsStrip);
 HWY_EXPORT(BaseEnergyStrip);
 HWY_EXPORT(UniformStartStrip);
-HWY_EXPORT(LangevinStrip);
-HWY_EXPORT(MalaStrip);
+HWY_EXPORT(RunStrip);
 HWY_EXPORT(ParameterGradientStrip);
-HWY_EXPORT(OuterProductRows);
-HWY_EXPORT(RowSums);
+HWY_EXPORT(PackedUnits);
+HWY_EXPORT(PackedPlaceOf);
+HWY_EXPORT(PackStrip);
+HWY_EXPORT(OuterProduct);
+HWY_EXPORT(AddArrays);
 HWY_EXPORT(ActivationValues);
 HWY_EXPORT(NormalPairs);
 HWY_EXPORT(LogUnits);
@@ -110,29 +112,30 @@ void outputs_strip(const PackedNetwork& network, const float* x, const Evaluatio
 void base_energy_strip(const BaseView& base, int dim, const float* x, float* work, float* energy, float* gradient) {
   HWY_DYNAMIC_DISPATCH(BaseEnergyStrip)(base, dim, x, work, energy, gradient);
 }
-void uniform_start_strip(std::uint64_t seed, int dim, const std::uint64_t* ids, const std::uint64_t* steps, float* x) {
-  HWY_DYNAMIC_DISPATCH(UniformStartStrip)(seed, dim, ids, steps, x);
+void uniform_start_strip(std::uint64_t seed, int dim, const StartRegion& region, const std::uint64_t* ids,
+                         const std::uint64_t* steps, float* x) {
+  HWY_DYNAMIC_DISPATCH(UniformStartStrip)(seed, dim, region, ids, steps, x);
 }
-void langevin_strip(const PackedNetwork& network, const StepParameters& parameters, std::int64_t n_steps,
-                    const StripState& state, const StripScratch& scratch, ChainStats* counts) {
-  HWY_DYNAMIC_DISPATCH(LangevinStrip)(network, parameters, n_steps, state, scratch, counts);
-}
-void mala_strip(const PackedNetwork& network, const StepParameters& parameters, const BaseView* base,
-                std::int64_t n_steps, const StripState& state, const StripScratch& scratch, ChainStats* counts) {
-  HWY_DYNAMIC_DISPATCH(MalaStrip)(network, parameters, base, n_steps, state, scratch, counts);
+void run_strip(SamplerKind kind, const PackedNetwork& network, const StepParameters& parameters, std::int64_t n,
+               const StripState& state, const StripScratch& scratch, ChainStats* counts) {
+  HWY_DYNAMIC_DISPATCH(RunStrip)(kind, network, parameters, n, state, scratch, counts);
 }
 void parameter_gradient_strip(const PackedNetwork& network, const float* x, const EvaluationBuffers& buffers,
                               const GradientWeights& weights, float* energy, float* cross_entropy) {
   HWY_DYNAMIC_DISPATCH(ParameterGradientStrip)(network, x, buffers, weights, energy, cross_entropy);
 }
-void outer_product_rows(const float* left, std::size_t left_stride, const float* right, std::size_t right_stride,
-                        std::size_t n_strips, int first_row, int last_row, int cols, float* gradient) {
-  HWY_DYNAMIC_DISPATCH(OuterProductRows)
-  (left, left_stride, right, right_stride, n_strips, first_row, last_row, cols, gradient);
+int packed_units(Packing packing, int units) { return HWY_DYNAMIC_DISPATCH(PackedUnits)(packing, units); }
+PackedPlace packed_place(Packing packing, int units, int u) {
+  return HWY_DYNAMIC_DISPATCH(PackedPlaceOf)(packing, units, u);
 }
-void row_sums(const float* left, std::size_t left_stride, std::size_t n_strips, int rows, float* sums) {
-  HWY_DYNAMIC_DISPATCH(RowSums)(left, left_stride, n_strips, rows, sums);
+void pack_strip(Packing packing, const float* strip, int units, int all_units, std::size_t first_row, float* packed) {
+  HWY_DYNAMIC_DISPATCH(PackStrip)(packing, strip, units, all_units, first_row, packed);
 }
+void outer_product(const float* left, const float* right, int rows, int first, int last, int right_units,
+                   float* products) {
+  HWY_DYNAMIC_DISPATCH(OuterProduct)(left, right, rows, first, last, right_units, products);
+}
+void add_arrays(float* to, const float* from, std::size_t n) { HWY_DYNAMIC_DISPATCH(AddArrays)(to, from, n); }
 void activation_values(Activation activation, const float* z, std::size_t n, float* value, float* derivative) {
   HWY_DYNAMIC_DISPATCH(ActivationValues)(activation, z, n, value, derivative);
 }

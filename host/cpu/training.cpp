@@ -7,6 +7,7 @@
 #include "host/cpu/chain_strips.hpp"
 #include "kernels/math/adam.hpp"
 #include "kernels/math/learning_rate.hpp"
+#include "kernels/math/ordered_sum.hpp"
 #include "kernels/math/permutation.hpp"
 
 namespace ebm::cpu {
@@ -31,8 +32,7 @@ class CpuTrainingSession final : public TrainingSession {
         network_(plan_.shape, state_.parameters),
         scratch_(make_scratch(pool_->threads(), plan_.shape)),
         chains_(plan_.shape.dim, batch_size_),
-        // Data first, then samples; a partly filled strip is padded, so that the samples begin a strip of their own.
-        batch_(plan_.shape, 2 * chains_.count() * width_, *pool_),
+        batch_(plan_.shape, batch_size_, 2, *pool_),  // data, then samples
         gradient_(state_.parameters.size()),
         strip_stats_(chains_.count()) {
     const float mean = 1.0f / static_cast<float>(plan_.batch_size);
@@ -41,10 +41,10 @@ class CpuTrainingSession final : public TrainingSession {
       const std::size_t samples = chains_.count() + s;
       std::fill_n(batch_.weights(s), chains_.valid(s), mean);
       std::fill_n(batch_.weights(samples), chains_.valid(s), -mean);
-      batch_.set_energy_factor(s, 2 * plan_.energy_reg);
-      batch_.set_energy_factor(samples, -2 * plan_.energy_reg);
-      batch_.use_labels(s, !labels_.empty());
     }
+    batch_.set_energy_factor(0, 2 * plan_.energy_reg);
+    batch_.set_energy_factor(1, -2 * plan_.energy_reg);
+    batch_.use_labels(0, !labels_.empty());
   }
 
   std::vector<IterationStats> run(std::int64_t n) override {
@@ -68,16 +68,16 @@ class CpuTrainingSession final : public TrainingSession {
     pool_->run(chains_.count(), [&](std::size_t s, int thread) {
       gather_data(s);
       gather_chains(s, scratch_[static_cast<std::size_t>(thread)].points());
-      strip_stats_[s] += run_strip(network_, plan_.transition.kind, steps_, nullptr, plan_.n_steps, chains_.strip(s),
+      strip_stats_[s] += run_strip(network_, plan_.transition.kind, steps_, plan_.n_steps, chains_.strip(s),
                                    scratch_[static_cast<std::size_t>(thread)].strip());
       scatter_chains(s);
     });
     for (const ChainStats& s : strip_stats_) stats.chains += s;
 
     batch_.run(network_, gradient_);
-    stats.energy_data = mean_over(0, [&](std::size_t s) { return batch_.energies(s); });
-    stats.energy_samples = mean_over(chains_.count(), [&](std::size_t s) { return batch_.energies(s); });
-    if (!labels_.empty()) stats.cross_entropy = mean_over(0, [&](std::size_t s) { return batch_.cross_entropies(s); });
+    stats.energy_data = mean(batch_.energies(0));
+    stats.energy_samples = mean(batch_.energies(1));
+    if (!labels_.empty()) stats.cross_entropy = mean(batch_.cross_entropies(0));
     stats.gradient_norm = gradient_norm();
     if (!std::isfinite(stats.gradient_norm + stats.energy_data + stats.energy_samples)) {
       stats.gradient_norm = std::numeric_limits<double>::quiet_NaN();
@@ -146,7 +146,7 @@ class CpuTrainingSession final : public TrainingSession {
       if (plan_.chain_start == ChainStart::data) {
         std::copy_n(batch_.x(s), dim_ * width_, state.x);
       } else {
-        uniform_start_strip(plan_.seed, plan_.shape.dim, state.ids, state.steps, state.x);
+        uniform_start_strip(plan_.seed, plan_.shape.dim, steps_.start, state.ids, state.steps, state.x);
       }
       return;
     }
@@ -161,7 +161,7 @@ class CpuTrainingSession final : public TrainingSession {
       if (unit_float(w.r0) < plan_.reinit_prob) afresh.push_back(lane);
     }
     if (afresh.empty()) return;
-    uniform_start_strip(plan_.seed, plan_.shape.dim, state.ids, state.steps, start);
+    uniform_start_strip(plan_.seed, plan_.shape.dim, steps_.start, state.ids, state.steps, start);
     for (const std::size_t lane : afresh) {
       for (std::size_t d = 0; d < dim_; ++d) state.x[d * width_ + lane] = start[d * width_ + lane];
     }
@@ -181,15 +181,10 @@ class CpuTrainingSession final : public TrainingSession {
     }
   }
 
-  // Mean over the batch of what `values` gives for strips first_strip ...
-  template <class Values>
-  double mean_over(std::size_t first_strip, const Values& values) {
-    double sum = 0;
-    for (std::size_t s = 0; s < chains_.count(); ++s) {
-      const float* v = values(first_strip + s);
-      for (std::size_t lane = 0; lane < chains_.valid(s); ++lane) sum += static_cast<double>(v[lane]);
-    }
-    return sum / static_cast<double>(plan_.batch_size);
+  static double mean(std::span<const float> values) {
+    const auto n = static_cast<std::int64_t>(values.size());
+    return ordered_sum<double>(n, [&](std::int64_t i) { return values[static_cast<std::size_t>(i)]; }) /
+           static_cast<double>(n);
   }
 
   double gradient_norm() const {
@@ -236,7 +231,7 @@ class CpuTrainingSession final : public TrainingSession {
   }
 
   void adapt_step_size(const ChainStats& stats) {
-    if (!plan_.target_acceptance || plan_.transition.kind != Transition::Kind::mala || stats.proposed == 0) return;
+    if (!plan_.target_acceptance || stats[Move::local].proposed == 0) return;
     const double log_step = std::log(static_cast<double>(state_.step_size)) +
                             kStepSizeGain * (stats.acceptance() - static_cast<double>(*plan_.target_acceptance));
     state_.step_size = static_cast<float>(std::clamp(std::exp(log_step), kSmallestStepSize, kLargestStepSize));

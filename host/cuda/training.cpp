@@ -57,15 +57,15 @@ class CudaTrainingSession final : public TrainingSession {
         batch_labels_(context_, labels.empty() ? 0 : static_cast<std::size_t>(plan_.batch_size)),
         energy_(context_, static_cast<std::size_t>(2 * plan_.batch_size)),
         cross_entropy_(context_, batch_labels_.size()),
-        chains_plan_(network_, {.proposal = plan_.transition.kind == Transition::Kind::mala}, plan_.batch_size),
-        gradient_(network_, 2 * plan_.batch_size),
+        chains_plan_(network_, {.rows = rows_of(plan_.transition.kind)}, plan_.batch_size),
+        gradient_(network_, 2, plan_.batch_size),
         ring_(context_, kRing),
         records_{PinnedArray<IterationRecord>(context_, kRing), PinnedArray<IterationRecord>(context_, kRing)},
         copied_{Event(context_), Event(context_)},
         iteration_(start.iteration) {
     const TrainingClock clock = clock_of(start);
     clock_ = DeviceArray<TrainingClock>(context_, std::span<const TrainingClock>(&clock, 1));
-    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind == Transition::Kind::mala)) mma_.reset();
+    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind)) mma_.reset();
     if (mma_ != nullptr) mma_->prepare(step_view());  // a capture cannot hold a compilation
     graph_.emplace(context_, [this](cudaStream_t stream) { queue_iteration(stream); });
   }
@@ -129,7 +129,8 @@ class CudaTrainingSession final : public TrainingSession {
       s.gradient_norm = record.gradient_norm;
       s.cross_entropy = record.cross_entropy;
       s.step_size = record.step_size;
-      s.chains = to_stats(record.chains, static_cast<std::uint64_t>(plan_.batch_size * plan_.n_steps));
+      s.chains = to_stats(record.chains,
+                          static_cast<std::uint64_t>(plan_.batch_size * plan_.n_steps * plan_.transition.evaluations));
       stats->push_back(s);
       if (!std::isfinite(s.gradient_norm)) return false;
     }
@@ -146,7 +147,7 @@ class CudaTrainingSession final : public TrainingSession {
                                     &clock->counts, stream),
                       "launching the chains");
     }
-    gradient_.run(network_.view(), pass_view(), stream);
+    gradient_.run(network_.view(), pass_view(), 2, stream);
     context_->check(launch_judge(judge_view(), stream), "launching the gradient's norm");
     UpdateView update{};
     update.clock = clock;
@@ -235,7 +236,7 @@ class CudaTrainingSession final : public TrainingSession {
     view.iterations = plan_.iterations;
     view.decay = static_cast<int>(adam.decay);
     view.target_acceptance =
-        plan_.target_acceptance && plan_.transition.kind == Transition::Kind::mala ? *plan_.target_acceptance : -1.0f;
+        plan_.target_acceptance && is_metropolis(plan_.transition.kind) ? *plan_.target_acceptance : -1.0f;
     return view;
   }
 

@@ -11,6 +11,7 @@
 // OutOfMemory and std::bad_alloc only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -26,16 +27,17 @@
 
 namespace ebm {
 
-// One step of the Markov chain, numbers resolved. The K-step loop of an engine is written once over this.
+// One transition of the Markov chain, numbers resolved: what the body of a sampler (ebmcuda/samplers) reads.
 struct Transition {
-  enum class Kind { langevin, mala };
-  Kind kind = Kind::langevin;
+  SamplerKind kind = SamplerKind::langevin;
+  std::int64_t evaluations = 1;  // of the gradient; a chain's step number advances by as many
   float step_size = 0.01f;
-  float noise_scale = 0.0f;                                  // langevin
+  std::array<float, 4> own{};                                // the sampler's own numbers
   float grad_clip = std::numeric_limits<float>::infinity();  // infinity: off
   std::vector<float> clamp_lo, clamp_hi;                     // D values each, or both empty
-  float jump_prob = 0.0f;                                    // mala
-  float difference_prob = 0.0f;                              // mala, in a TrainingSession only
+  std::vector<float> start_lo, start_hi;  // where uniform starts and jumps go, D values each; both empty: +-3
+  float jump_prob = 0.0f;                 // Metropolis-adjusted samplers
+  float difference_prob = 0.0f;           // the same, in a TrainingSession only
   bool operator==(const Transition&) const = default;
 };
 
@@ -47,42 +49,84 @@ struct GaussianBase {
 };
 
 // n chains that stay on the device between calls. Chain i is (ids[i], its own step number); its next state depends on
-// nothing else.
+// nothing else. Sets of one function may be used by as many threads as there are sets; one set by one at a time.
 class ChainSet {
  public:
   virtual ~ChainSet() = default;
   // Positions [n, D].
   virtual void set_positions(std::span<const float> x) = 0;
   virtual void positions(std::span<float> x) const = 0;
-  // Every chain to the uniform start of its current step (purpose 1).
-  virtual void start_uniform() = 0;
-  // n_steps of the transition on exp(-E). A set made with a base runs mala only, on exp(-(beta E + (1 - beta) E0)).
-  virtual ChainStats run(const Transition& transition, std::int64_t n_steps, float beta = 1.0f) = 0;
+  // Every chain to the uniform start of its current step (purpose 1), in the transition's start region.
+  virtual void start_uniform(const Transition& transition = {}) = 0;
+  // n transitions on exp(-E). A set made with a base runs Metropolis-adjusted samplers only, on
+  // exp(-(beta E + (1 - beta) E0)). Queued: a device need not be done when this returns, and the host does not wait.
+  virtual void run(const Transition& transition, std::int64_t n, float beta = 1.0f) = 0;
+  // What the runs since the set was made, or since clear_stats(), counted; waits for them.
+  virtual ChainStats stats() const = 0;
+  virtual void clear_stats() = 0;
   // E of the current positions, and E0 where there is a base (else leave it empty), n values each.
   virtual void energies(std::span<float> energy, std::span<float> base_energy = {}) const = 0;
+  // Parallel tempering, for a set made with inverse temperatures: chain c's replicas are rows c R .. c R + R - 1 of the
+  // set. Each chain whose last transition, of `evaluations` steps, came to or over a multiple of `period` tries to swap
+  // its neighbours r, r + 1, r even or odd as step / period is (ebmcuda/samplers/tempering.hpp; purpose 16, chain c R's
+  // id and step, block r / 4, word r % 4). Queued, after a run().
+  virtual void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) = 0;
+  // Swaps and round trips since the set was made; waits. inverse_temperatures stay empty.
+  virtual ReplicaStats replica_stats() const = 0;
   // 1 where a chain has been restarted since the set was made.
   virtual void restarted(std::span<std::uint8_t> flags) const = 0;
   virtual std::vector<std::uint64_t> steps() const = 0;
+  // What the set keeps of the energy from call to call is no longer true: the network's parameters were changed, or
+  // positions through device_positions().
+  virtual void forget() = 0;
+  // Positions [n, D] in device memory, for the life of the set; null where the engine has no such thing.
+  virtual float* device_positions() { return nullptr; }
 };
 
+// The work of an EnergyFunction and its chain sets as a queue on a device, for callers with device memory.
+class DeviceQueue {
+ public:
+  virtual ~DeviceQueue() = default;
+  // What is asked for from now on waits for what is queued on the caller's stream, without the host's waiting.
+  virtual void follow(void* stream) const = 0;
+  // What is queued on the caller's stream from now on waits for what has been asked for.
+  virtual void precede(void* stream) const = 0;
+  virtual void wait() const = 0;
+  // As EnergyFunction's, on device memory; only queued. energy and gradient may be null.
+  virtual void queue_evaluate(const float* x, std::int64_t n, float* energy, float* gradient) const = 0;
+  virtual void queue_outputs(const float* x, std::int64_t n, float* f) const = 0;
+};
+
+// One thread at a time may call, its chain sets aside.
 class EnergyFunction {
  public:
   virtual ~EnergyFunction() = default;
   // Which path of the engine serves this network, for reports: "SIMD tiles of 64 chains", "fused fp32 kernel", ...
   virtual std::string path() const = 0;
+  // The same shape with other parameters, flat as Mlp::parameters(); no chain set may be running. Sets go on with them
+  // after forget(). Throws ConfigError as load() does.
+  virtual void set_parameters(std::span<const float> parameters) = 0;
+  // Null where work is done by the time a call returns.
+  virtual const DeviceQueue* queue() const { return nullptr; }
   // x [n, D] -> energy [n]; gradient [n, D] unless empty.
   virtual void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient = {}) const = 0;
   // f(x): [n, outputs], without the confinement.
   virtual void outputs(std::span<const float> x, std::span<float> f) const = 0;
-  // sum_i weights[i] dE(x_i)/dtheta, flat as Mlp::parameters(). Summed in one fixed order: same bits for any thread
-  // count.
+  // sum_i weights[i] dE(x_i)/dtheta, flat as Mlp::parameters(), in the order of summation of
+  // kernels/math/ordered_sum.hpp: chunks of rows, then a tree.
   virtual void parameter_gradient(std::span<const float> x, std::span<const float> weights,
                                   std::span<float> gradient) const = 0;
+  // The sums of the chunks alone, [chunks_of(n), parameters]. The chunks of a batch may come from different calls,
+  // threads or machines, each given rows from a multiple of kChunkRows on: added by tree_sum() they are the gradient of
+  // the batch, bit for bit.
+  virtual void parameter_gradient_chunks(std::span<const float> x, std::span<const float> weights,
+                                         std::span<float> sums) const = 0;
   // Chains with these ids (below 2^56) at these step numbers (below 2^48); positions are undefined until set or
   // started.
+  // `inverse_temperatures`, one for each or none: the set runs Metropolis-adjusted samplers on exp(-beta_i E).
   virtual std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids,
-                                           std::vector<std::uint64_t> steps,
-                                           std::optional<GaussianBase> base = {}) const = 0;
+                                           std::vector<std::uint64_t> steps, std::optional<GaussianBase> base = {},
+                                           std::vector<float> inverse_temperatures = {}) const = 0;
 };
 
 // What a training run is, apart from its state. `objective.sampler` arrives here as the Transition.

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "ebmcuda/baselines.hpp"
+#include "ebmcuda/chains.hpp"
 #include "ebmcuda/dataset.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/diagnostics.hpp"
+#include "ebmcuda/energy.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/export.hpp"
 #include "ebmcuda/files.hpp"
@@ -14,4 +16,5 @@
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/replay_buffer.hpp"
 #include "ebmcuda/sampler.hpp"
+#include "ebmcuda/table.hpp"
 #include "ebmcuda/trainer.hpp"

@@ -1,4 +1,5 @@
-// Arrays in and out: .npy (versions 1.0, 2.0, 3.0 read, 1.0 written) and .csv. docs/files.md has the formats.
+// Arrays in and out: .npy (versions 1.0, 2.0, 3.0 read, 1.0 written), .npz (read) and .csv. docs/files.md has the
+// formats; table.hpp reads data sets with headers, text, labels and gaps.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +13,13 @@
 
 namespace ebm {
 
-// A matrix from .npy (f4, f8, u1, i4, i8; C order; one axis [N] reads as [N, 1]; further axes are flattened into
-// columns) or .csv (with or without a header line). Throws FormatError: file, line or byte, and what is wrong; an array
-// without numbers is wrong too. Non-finite values are returned as they are; whoever uses them decides.
+// A matrix from .npy, .npz, .csv or .tsv: read_table (table.hpp) with all columns, except that infinities and NaN are
+// returned as they are; whoever uses them decides. Any dtype of f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1, byte order and
+// axis order; one axis [N] reads as [N, 1], further axes are flattened into columns. Throws FormatError: file, line or
+// byte, and what is wrong; an array without numbers is wrong too. The first line of a .csv is told from a header by
+// the rule in docs/files.md; where that line could be either, read_table says which it took.
 EBMCUDA_API Matrix read_matrix(const std::filesystem::path& path);
-// Integer labels, [N], from .npy (u1, i4, i8) or a one-column .csv.
+// Class labels, [N]: whole numbers in 0 .. 2^31 - 1, of any dtype, one column. Text is numbered by read_label_table.
 EBMCUDA_API std::vector<int> read_labels(const std::filesystem::path& path);
 
 // Every writer here is atomic: the file is written beside its place, synced and renamed, so that a crash or a full disk

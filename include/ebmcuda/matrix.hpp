@@ -32,16 +32,23 @@ class EBMCUDA_API Matrix {
 
   std::size_t rows() const noexcept { return rows_; }
   std::size_t cols() const noexcept { return cols_; }
-  float* data() noexcept { return values_.data(); }
-  const float* data() const noexcept { return values_.data(); }
-  std::span<float> values() noexcept { return values_; }
-  std::span<const float> values() const noexcept { return values_; }
-  std::span<float> row(std::size_t i) noexcept { return {values_.data() + i * cols_, cols_}; }
-  std::span<const float> row(std::size_t i) const noexcept { return {values_.data() + i * cols_, cols_}; }
+  // A view must not outlive its matrix, so that a temporary gives none.
+  float* data() & noexcept { return values_.data(); }
+  const float* data() const& noexcept { return values_.data(); }
+  const float* data() const&& = delete;
+  std::span<float> values() & noexcept { return values_; }
+  std::span<const float> values() const& noexcept { return values_; }
+  std::span<const float> values() const&& = delete;
+  std::span<float> row(std::size_t i) & noexcept { return {values_.data() + i * cols_, cols_}; }
+  std::span<const float> row(std::size_t i) const& noexcept { return {values_.data() + i * cols_, cols_}; }
+  std::span<const float> row(std::size_t i) const&& = delete;
   float& operator()(std::size_t i, std::size_t j) noexcept { return values_[i * cols_ + j]; }
   float operator()(std::size_t i, std::size_t j) const noexcept { return values_[i * cols_ + j]; }
-  MatrixView view() const noexcept { return {values_.data(), rows_, cols_}; }
-  operator MatrixView() const noexcept { return view(); }  // NOLINT(google-explicit-constructor): a view costs nothing
+  MatrixView view() const& noexcept { return {values_.data(), rows_, cols_}; }
+  MatrixView view() const&& = delete;
+  // NOLINTNEXTLINE(google-explicit-constructor): a view costs nothing
+  operator MatrixView() const& noexcept { return view(); }
+  operator MatrixView() const&& = delete;  // NOLINT(google-explicit-constructor)
   bool operator==(const Matrix&) const = default;
 
  private:

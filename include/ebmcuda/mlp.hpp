@@ -89,8 +89,10 @@ class EBMCUDA_API Mlp {
   // 4 of chain p / 4, step 0, block 0. Throws ConfigError.
   static Mlp random(MlpShape shape, std::uint64_t seed, float first_layer_scale = 1.0f);
 
-  // Reads safetensors: our own files and PyTorch nn.Sequential state dicts. Throws FormatError (file, tensor, reason)
-  // and, when activation or head is neither in the file nor in `options`, ConfigError.
+  // Reads safetensors: our own files and state dicts of one PyTorch nn.Sequential of Linear layers under any prefix
+  // ("module.", "_orig_mod.", "model.net."), in F32, F16, BF16 or F64. Throws FormatError (file, tensor, reason) and,
+  // when activation, or the head of a network with several outputs, is neither in the file nor in `options`,
+  // ConfigError.
   static Mlp load(const std::filesystem::path& path, const MlpReadOptions& options = {});
   // Writes beside, syncs and renames, so that a crash leaves the old file or the new one. Throws WriteError, and
   // ConfigError for what load() would refuse: a parameter that is not finite, notes under the format's own names.
@@ -99,13 +101,17 @@ class EBMCUDA_API Mlp {
   const MlpShape& shape() const noexcept { return shape_; }
   int dim() const noexcept { return shape_.dim; }
 
-  // All parameters, flat, in the order of MlpShape's offsets.
-  std::span<float> parameters() noexcept { return parameters_; }
-  std::span<const float> parameters() const noexcept { return parameters_; }
-  std::span<float> weight(int layer);  // [out, in] row-major
-  std::span<const float> weight(int layer) const;
-  std::span<float> bias(int layer);  // [out]
-  std::span<const float> bias(int layer) const;
+  // All parameters, flat, in the order of MlpShape's offsets. A view must not outlive its network, so that a temporary
+  // gives none.
+  std::span<float> parameters() & noexcept { return parameters_; }
+  std::span<const float> parameters() const& noexcept { return parameters_; }
+  std::span<const float> parameters() const&& = delete;
+  std::span<float> weight(int layer) &;  // [out, in] row-major
+  std::span<const float> weight(int layer) const&;
+  std::span<const float> weight(int layer) const&& = delete;
+  std::span<float> bias(int layer) &;  // [out]
+  std::span<const float> bias(int layer) const&;
+  std::span<const float> bias(int layer) const&& = delete;
 
   const std::optional<Standardization>& standardization() const noexcept { return standardization_; }
   // Throws ConfigError when the sizes are not D, a std is not positive or a value is not finite.

@@ -94,7 +94,8 @@ struct OuterTiles {  // tiles of all linear maps, one after the other
 
 __global__ void __launch_bounds__(kOuterThreads)
     outer_product_kernel(const __grid_constant__ NetworkView net, const __grid_constant__ PassStorage storage,
-                         const __grid_constant__ OuterTiles tiles, std::int64_t n, float* partial, const int* stopped) {
+                         const __grid_constant__ OuterTiles tiles, std::int64_t chunks, std::int64_t part_rows,
+                         float* partial, const int* stopped) {
   if (stopped != nullptr && *stopped != 0) return;
   __shared__ __align__(16) float left[kOuter][kOuterPitch];   // deltas
   __shared__ __align__(16) float right[kOuter][kOuterPitch];  // inputs
@@ -104,15 +105,17 @@ __global__ void __launch_bounds__(kOuterThreads)
   const int tile = static_cast<int>(blockIdx.x) - tiles.first[l];
   const int first_out = tile / tiles.across[l] * kOuter, first_in = tile % tiles.across[l] * kOuter;
   const int own_out = threadIdx.x / 8, own_in = threadIdx.x % 8;  // and every 8th from there
-  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.y) * kChunkRows;
+  const std::int64_t part = blockIdx.y / chunks, chunk = blockIdx.y % chunks;
+  const std::int64_t begin = part * part_rows + chunk * kChunkRows;
+  const int rows = static_cast<int>(rows_of_chunk(chunk, part_rows));
   float sum[4][4] = {};
 
-  for (int slice = 0; slice < kChunkRows; slice += kOuter) {
+  for (int slice = 0; slice < rows; slice += kOuter) {
     for (int i = threadIdx.x; i < kOuter * kOuter; i += kOuterThreads) {
       const int unit = i / kOuter, column = i % kOuter;
       const std::int64_t at = begin + slice + column;
       const int out = first_out + unit, in = first_in + unit;
-      const bool real = at < n;
+      const bool real = slice + column < rows;
       left[unit][column] =
           real && out < layer.out ? storage.values[(storage.delta[l] + out) * storage.stride + at] : 0.0f;
       right[unit][column] = !real            ? 0.0f
@@ -151,14 +154,20 @@ __global__ void __launch_bounds__(kOuterThreads)
   }
 }
 
-__global__ void sum_chunks_kernel(std::uint64_t parameters, std::int64_t chunks, const float* partial,
-                                  bool continue_sum, double* gradient, const int* stopped) {
+__global__ void sum_chunks_kernel(std::uint64_t n, std::int64_t parts, std::int64_t chunks, const float* partial,
+                                  float* sum, const int* stopped) {
   if (stopped != nullptr && *stopped != 0) return;
   const std::uint64_t p = static_cast<std::uint64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (p >= parameters) return;
-  double sum = continue_sum ? gradient[p] : 0.0;
-  for (std::int64_t c = 0; c < chunks; ++c) sum += static_cast<double>(partial[c * parameters + p]);
-  gradient[p] = sum;
+  if (p >= n) return;
+  float all = 0.0f;
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const float* const first = partial + part * chunks * n + p;
+    OrderedSum<float> tree;
+    for (std::int64_t c = 0; c < chunks; ++c) tree.add(first[c * n]);
+    const float one = tree.total();
+    all = part == 0 ? one : all + one;
+  }
+  sum[p] = all;
 }
 
 }  // namespace
@@ -170,24 +179,24 @@ cudaError_t launch_pass(const TilePlan& plan, const NetworkView& net, const Pass
   });
 }
 
-cudaError_t launch_outer_products(const NetworkView& net, const PassStorage& storage, std::int64_t n, float* partial,
-                                  const int* stopped, cudaStream_t stream) {
+cudaError_t launch_outer_products(const NetworkView& net, const PassStorage& storage, std::int64_t parts,
+                                  std::int64_t part_rows, float* partial, const int* stopped, cudaStream_t stream) {
   OuterTiles tiles{};
   for (int l = 0; l < net.layers; ++l) {
     tiles.across[l] = net.layer[l].in / kOuter + 1;
     tiles.first[l + 1] = tiles.first[l] + (net.layer[l].out + kOuter - 1) / kOuter * tiles.across[l];
   }
   for (int l = net.layers; l < kMaxLayers; ++l) tiles.first[l + 1] = tiles.first[l];
-  const dim3 grid(static_cast<unsigned>(tiles.first[net.layers]),
-                  static_cast<unsigned>((n + kChunkRows - 1) / kChunkRows));
-  outer_product_kernel<<<grid, kOuterThreads, 0, stream>>>(net, storage, tiles, n, partial, stopped);
+  const std::int64_t chunks = chunks_of(part_rows);
+  const dim3 grid(static_cast<unsigned>(tiles.first[net.layers]), static_cast<unsigned>(parts * chunks));
+  outer_product_kernel<<<grid, kOuterThreads, 0, stream>>>(net, storage, tiles, chunks, part_rows, partial, stopped);
   return cudaGetLastError();
 }
 
-cudaError_t launch_sum_chunks(std::uint64_t parameters, std::int64_t chunks, const float* partial, bool continue_sum,
-                              double* gradient, const int* stopped, cudaStream_t stream) {
-  sum_chunks_kernel<<<static_cast<unsigned>((parameters + 255) / 256), 256, 0, stream>>>(
-      parameters, chunks, partial, continue_sum, gradient, stopped);
+cudaError_t launch_sum_chunks(std::uint64_t n, std::int64_t parts, std::int64_t chunks, const float* partial,
+                              float* sum, const int* stopped, cudaStream_t stream) {
+  sum_chunks_kernel<<<static_cast<unsigned>((n + 255) / 256), 256, 0, stream>>>(n, parts, chunks, partial, sum,
+                                                                                stopped);
   return cudaGetLastError();
 }
 

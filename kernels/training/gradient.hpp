@@ -1,16 +1,17 @@
 // The parameter gradient sum_i c_i dE(x_i)/dtheta, in three launches: forward and backward pass of all rows that keeps
-// activations and deltas; their outer products over fixed chunks of kChunkRows rows; the sum over chunks in order. Each
-// number is summed in one fixed order, so the bits do not depend on grid or policy.
+// activations and deltas; their outer products over chunks of kChunkRows rows; the tree over chunks. That is the order
+// of summation of kernels/math/ordered_sum.hpp, so the bits do not depend on grid or policy.
+//
+// The rows of a pass are one or two *parts* (data and samples), which are cut into chunks and summed apart, then added.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include "kernels/energy/network.hpp"
 #include "kernels/energy/plan.hpp"
+#include "kernels/math/ordered_sum.hpp"
 
 namespace ebm {
-
-constexpr int kChunkRows = 128;
 
 // Where the pass keeps a_l (a_0 = x) and c dE/dz_l: rows of `stride` floats, a unit each, points along the row.
 struct PassStorage {
@@ -37,12 +38,14 @@ struct PassView {
 
 cudaError_t launch_pass(const TilePlan& plan, const NetworkView& net, const PassView& view, cudaStream_t stream);
 
-// partial [chunks, parameters]: the outer products of each chunk of the stored rows; n as in the pass.
-cudaError_t launch_outer_products(const NetworkView& net, const PassStorage& storage, std::int64_t n, float* partial,
-                                  const int* stopped, cudaStream_t stream);
+// partial [parts, chunks_of(part_rows), parameters]: the outer products of each chunk of the stored rows, part after
+// part.
+cudaError_t launch_outer_products(const NetworkView& net, const PassStorage& storage, std::int64_t parts,
+                                  std::int64_t part_rows, float* partial, const int* stopped, cudaStream_t stream);
 
-// gradient [parameters] = (continue_sum ? gradient : 0) + partial[0] + partial[1] + ...
-cudaError_t launch_sum_chunks(std::uint64_t parameters, std::int64_t chunks, const float* partial, bool continue_sum,
-                              double* gradient, const int* stopped, cudaStream_t stream);
+// sum [n] = the tree over partial[0][0..chunks-1], plus the tree over partial[1][...] and so on; partial
+// [parts, chunks, n]. `sum` may be the first of them.
+cudaError_t launch_sum_chunks(std::uint64_t n, std::int64_t parts, std::int64_t chunks, const float* partial,
+                              float* sum, const int* stopped, cudaStream_t stream);
 
 }  // namespace ebm

@@ -1,6 +1,7 @@
 // See training.hpp.
 #include "kernels/energy/image.hpp"
 #include "kernels/math/learning_rate.hpp"
+#include "kernels/math/ordered_sum.hpp"
 #include "kernels/math/permutation.hpp"
 #include "kernels/training/training.hpp"
 
@@ -50,6 +51,31 @@ __device__ double sum_over_block(double* shared, std::int64_t n, Term&& f) {
   return total;
 }
 
+// ordered_sum() of values[0 .. rows-1] in thread 0. A thread takes a chunk; runs of kJudgeThreads chunks, a power of
+// two, are nodes of the tree.
+__device__ double ordered_sum_over_block(double* shared, std::int64_t rows, const float* values) {
+  const std::int64_t chunks = chunks_of(rows);
+  const int own = static_cast<int>(threadIdx.x);
+  OrderedSum<double> tree;
+  for (std::int64_t first = 0; first < chunks; first += kJudgeThreads) {
+    const int n = static_cast<int>(chunks - first < kJudgeThreads ? chunks - first : kJudgeThreads);
+    if (own < n) {
+      const float* const mine = values + (first + own) * kChunkRows;
+      double sum = 0.0;
+      for (int i = 0; i < rows_of_chunk(first + own, rows); ++i) sum += static_cast<double>(mine[i]);
+      shared[own] = sum;
+    }
+    __syncthreads();
+    for (int apart = 1; apart < n; apart *= 2) {
+      if (own % (2 * apart) == 0 && own + apart < n) shared[own] += shared[own + apart];
+      __syncthreads();
+    }
+    tree.add(shared[0]);
+    __syncthreads();
+  }
+  return tree.total();
+}
+
 __device__ AdamStep adam_step(const JudgeView& v, std::int64_t iteration) {
   const double rate = learning_rate(static_cast<double>(v.learning_rate), v.warmup, v.decay, iteration, v.iterations);
   const auto t = static_cast<double>(iteration + 1);
@@ -67,8 +93,9 @@ __device__ AdamStep adam_step(const JudgeView& v, std::int64_t iteration) {
 
 __device__ void adapt_step_size(const JudgeView& v) {
   const ChainCounts& counts = v.clock->counts;
-  if (v.target_acceptance < 0.0f || counts.proposed == 0) return;
-  const double acceptance = static_cast<double>(counts.accepted) / static_cast<double>(counts.proposed);
+  constexpr int kLocal = static_cast<int>(Move::local);
+  if (v.target_acceptance < 0.0f || counts.proposed[kLocal] == 0) return;
+  const double acceptance = static_cast<double>(counts.accepted[kLocal]) / static_cast<double>(counts.proposed[kLocal]);
   const double log_step = log(static_cast<double>(v.clock->step_size)) +
                           kStepSizeGain * (acceptance - static_cast<double>(v.target_acceptance));
   v.clock->step_size = static_cast<float>(fmin(fmax(exp(log_step), kSmallestStepSize), kLargestStepSize));
@@ -78,14 +105,14 @@ __global__ void __launch_bounds__(kJudgeThreads) judge_kernel(const __grid_const
   __shared__ double shared[kJudgeThreads];
   TrainingClock& clock = *v.clock;
   if (clock.stopped != 0) return;
-  const double square = sum_over_block(shared, static_cast<std::int64_t>(v.parameters),
-                                       [&](std::int64_t p) { return v.gradient[p] * v.gradient[p]; });
-  const double data = sum_over_block(shared, v.batch, [&](std::int64_t i) { return static_cast<double>(v.energy[i]); });
-  const double samples =
-      sum_over_block(shared, v.batch, [&](std::int64_t i) { return static_cast<double>(v.energy[v.batch + i]); });
-  const double cross_entropy = v.cross_entropy == nullptr ? 0.0 : sum_over_block(shared, v.batch, [&](std::int64_t i) {
-    return static_cast<double>(v.cross_entropy[i]);
+  const double square = sum_over_block(shared, static_cast<std::int64_t>(v.parameters), [&](std::int64_t p) {
+    const auto g = static_cast<double>(v.gradient[p]);
+    return g * g;
   });
+  const double data = ordered_sum_over_block(shared, v.batch, v.energy);
+  const double samples = ordered_sum_over_block(shared, v.batch, v.energy + v.batch);
+  const double cross_entropy =
+      v.cross_entropy == nullptr ? 0.0 : ordered_sum_over_block(shared, v.batch, v.cross_entropy);
   if (threadIdx.x != 0) return;
 
   const auto count = static_cast<double>(v.batch);
@@ -115,7 +142,7 @@ __global__ void update_kernel(const __grid_constant__ UpdateView v) {
   const ImagePlace place = image_place(v.net, p);
   const AdamStep step = v.clock->adam;
   float parameter = v.parameters[p], m = v.adam_m[p], second = v.adam_v[p];
-  adam_update(step, place.weight, v.clock->gradient_scale * static_cast<float>(v.gradient[p]), parameter, m, second);
+  adam_update(step, place.weight, v.clock->gradient_scale * v.gradient[p], parameter, m, second);
   v.parameters[p] = parameter;
   v.adam_m[p] = m;
   v.adam_v[p] = second;

@@ -44,7 +44,7 @@ cudaError_t launch_gather(const GatherView& view, cudaStream_t stream);
 struct JudgeView {
   TrainingClock* clock;
   std::uint64_t parameters;
-  const double* gradient;
+  const float* gradient;
   std::int64_t batch;
   const float* energy;         // [2 batch]
   const float* cross_entropy;  // [batch] or null
@@ -63,7 +63,7 @@ cudaError_t launch_judge(const JudgeView& view, cudaStream_t stream);
 struct UpdateView {
   const TrainingClock* clock;
   NetworkView net;
-  const double* gradient;
+  const float* gradient;
   float *parameters, *adam_m, *adam_v, *ema;  // ema null: off
   float* image;
 };

@@ -1,8 +1,10 @@
 // Derivatives of weighted sums of energies by the parameters, against the double-precision reference.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "kernels/math/ordered_sum.hpp"
 #include "support/engines.hpp"
 #include "support/networks.hpp"
 
@@ -124,6 +126,42 @@ TEST_P(ParameterGradientTest, RowsOfWeightZeroAddNothing) {
   const ebm::Matrix x = random_points(40, 2, 12);
   const std::vector<float> zero(40, 0.0f);
   for (const float g : product(model, x, zero, device())) EXPECT_EQ(g, 0.0f);
+}
+
+// A batch cut into 1 .. 4 shares of whole chunks, each differentiated by itself and on other threads, gathered and
+// added by the tree: the same bits as the whole. Rejects a chunk that begins elsewhere in a share, sums that run on
+// over chunks or passes, and another tree.
+TEST_P(ParameterGradientTest, SharesOfABatchAddUpToTheWholeBitForBit) {
+  const ebm::Mlp model = random_network(shape_of(3, {17, 9}, ebm::Activation::silu, ebm::Head::logits), 13);
+  const std::size_t parameters = model.parameters().size();
+  constexpr auto kChunk = static_cast<std::size_t>(ebm::kChunkRows);
+  // 10,000 rows are 79 chunks, three passes of the CPU engine.
+  const auto sizes =
+      sized(std::vector<std::size_t>{1, 127, 128, 129, 641, 1000, 10'000}, std::vector<std::size_t>{1, 128, 129, 641});
+  for (const std::size_t n : sizes) {
+    const ebm::Matrix x = random_points(n, 3, 14);
+    const ebm::Matrix weights = random_points(n, 1, 15);
+    const std::vector<float> whole = product(model, x, weights.values(), device());
+    const std::size_t chunks = (n + kChunk - 1) / kChunk;
+    for (std::size_t shares = 1; shares <= 4; ++shares) {
+      std::vector<float> gathered(chunks * parameters, -1.0f);
+      for (std::size_t share = 0; share < shares; ++share) {
+        const std::size_t first = share * chunks / shares, last = (share + 1) * chunks / shares;
+        const std::size_t row = first * kChunk, rows = std::min(last * kChunk, n) - std::min(row, n);
+        const auto function = ebm::make_engine(with_threads(static_cast<int>(share) + 1))->load(model);
+        function->parameter_gradient_chunks(
+            x.values().subspan(row * 3, rows * 3), weights.values().subspan(row, rows),
+            std::span(gathered).subspan(first * parameters, (last - first) * parameters));
+      }
+      std::vector<float> sum(parameters);
+      for (std::size_t p = 0; p < parameters; ++p) {
+        sum[p] = ebm::tree_sum<float>(static_cast<std::int64_t>(chunks), [&](std::int64_t c) {
+          return gathered[static_cast<std::size_t>(c) * parameters + p];
+        });
+      }
+      EXPECT_EQ(sum, whole) << n << " rows in " << shares << " shares";
+    }
+  }
 }
 
 EBM_INSTANTIATE_EVALUATORS(ParameterGradientTest);

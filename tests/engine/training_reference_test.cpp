@@ -155,12 +155,12 @@ void TrainingReferenceTest::compare(const Case& c, std::uint64_t seed, bool* dec
     EXPECT_NEAR(trainer.step_size(), reference.step_size, 1e-6 * step_size);
 
     EXPECT_EQ(report.stats.steps, static_cast<std::uint64_t>(kBatch * options.objective.n_steps));
-    EXPECT_EQ(report.stats.proposed, reference.counts.proposed);
-    EXPECT_EQ(report.stats.accepted, reference.counts.accepted);
-    EXPECT_EQ(report.stats.jumps_proposed, reference.counts.jumps_proposed);
-    EXPECT_EQ(report.stats.jumps_accepted, reference.counts.jumps_accepted);
-    EXPECT_EQ(report.stats.differences_proposed, reference.counts.differences_proposed);
-    EXPECT_EQ(report.stats.differences_accepted, reference.counts.differences_accepted);
+    EXPECT_EQ(report.stats[ebm::Move::local].proposed, reference.counts.proposed);
+    EXPECT_EQ(report.stats[ebm::Move::local].accepted, reference.counts.accepted);
+    EXPECT_EQ(report.stats[ebm::Move::jump].proposed, reference.counts.jumps_proposed);
+    EXPECT_EQ(report.stats[ebm::Move::jump].accepted, reference.counts.jumps_accepted);
+    EXPECT_EQ(report.stats[ebm::Move::difference].proposed, reference.counts.differences_proposed);
+    EXPECT_EQ(report.stats[ebm::Move::difference].accepted, reference.counts.differences_accepted);
     EXPECT_EQ(report.stats.reinitialized, reference.reinitialized);
     EXPECT_EQ(report.stats.restarts, 0u);
 
@@ -172,8 +172,9 @@ void TrainingReferenceTest::compare(const Case& c, std::uint64_t seed, bool* dec
                                      reference.network.parameters.begin(), 0.0));
     expect_within(relative_error(now.parameters(), reference.network.parameters) * size, tolerance() * moved + 1e-6);
     if (options.ema > 0) {
-      expect_within(relative_error(trainer.model().parameters(), reference.ema) * size, tolerance() * moved + 1e-6);
-      EXPECT_NE(trainer.model().parameters()[0], now.parameters()[0]);
+      const ebm::Mlp average = trainer.model();
+      expect_within(relative_error(average.parameters(), reference.ema) * size, tolerance() * moved + 1e-6);
+      EXPECT_NE(average.parameters()[0], now.parameters()[0]);
     }
     if (options.objective.chain_start == ebm::ChainStart::persistent) {
       const ebm::ReplayBuffer buffer = trainer.buffer();
@@ -222,7 +223,7 @@ TEST_P(TrainingReferenceTest, OneGradient) {
     plan.batch_size = kBatch;
     plan.chain_start = options.objective.chain_start;
     plan.transition.step_size = 0.02f;
-    plan.transition.noise_scale = std::sqrt(0.04f);
+    plan.transition.own[0] = std::sqrt(0.04f);
     plan.n_steps = options.objective.n_steps;
     plan.energy_reg = options.objective.energy_reg;
     plan.optimizer = options.optimizer;
