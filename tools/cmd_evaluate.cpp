@@ -137,7 +137,7 @@ int choose_components(MatrixView x, std::uint64_t seed) {
   const Matrix fit = select_rows(x, order, 0, part), judge = select_rows(x, order, part, x.rows);
   int best = 1;
   double best_likelihood = -std::numeric_limits<double>::infinity();
-  for (int k = 1; k <= 64 && static_cast<std::size_t>(4 * k) <= fit.rows(); k *= 2) {
+  for (int k = 1; k <= 64 && 4 * static_cast<std::size_t>(k) <= fit.rows(); k *= 2) {
     const double likelihood = fit_mixture(fit, k, seed).mean_log_likelihood(judge);
     if (!(likelihood > best_likelihood)) break;
     best = k;

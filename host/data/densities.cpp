@@ -204,7 +204,8 @@ std::pair<float, float> draw_point(Density2d density, const PhiloxWords& w) {
       break;
     case Density2d::twenty_five_gaussians: {
       const auto k = static_cast<int>(index_below(w.r0, 25));
-      centre = {static_cast<double>(k / 5 - 2), static_cast<double>(k % 5 - 2)};
+      const int row = k / 5 - 2, column = k % 5 - 2;
+      centre = {static_cast<double>(row), static_cast<double>(column)};
       sigma = kTwentyFiveSigma;
       break;
     }
@@ -235,6 +236,7 @@ std::pair<float, float> draw_point(Density2d density, const PhiloxWords& w) {
 
 std::vector<Density2d> all_densities_2d() {
   std::vector<Density2d> all;
+  all.reserve(std::size(kNames));
   for (const auto& entry : kNames) all.push_back(entry.value);
   return all;
 }

@@ -151,7 +151,7 @@ NpyHeader read_npy_header(ByteStream& bytes) {
   if (bytes.size() < 10) bytes.fail(fmt::format("is {} bytes long; a .npy file has 10 or more", bytes.size()));
   bytes.read(std::as_writable_bytes(std::span(start)));
   if (!std::string_view(start.data(), start.size()).starts_with(kMagic)) bytes.fail("byte 0: not a .npy file");
-  const int major = start[6], minor = start[7];
+  const int major = static_cast<unsigned char>(start[6]), minor = static_cast<unsigned char>(start[7]);
   if (major < 1 || major > 3 || minor != 0) {
     bytes.fail(fmt::format("byte 6: .npy version {}.{} is unknown; 1.0, 2.0 and 3.0 are read", major, minor));
   }

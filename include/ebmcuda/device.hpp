@@ -56,7 +56,7 @@ struct EBMCUDA_API DeviceDescription {
 // Every device this build can use on this machine, the CPU first.
 EBMCUDA_API std::vector<DeviceDescription> available_devices();
 
-// Version and build options, one line each ("version 0.1.0", "cuda off", ...).
+// Version and build options, one line each ("version 0.2.0", "cuda off", ...).
 EBMCUDA_API std::vector<std::string> build_description();
 
 }  // namespace ebm

@@ -1,5 +1,6 @@
-"""Checks that every free function and class of the public headers is marked EBMCUDA_API and, given a shared library,
-that it exports those functions and nothing that is not of a marked function or class.
+"""Checks that the public headers mark with EBMCUDA_API every free function and every class that has member functions
+(templates are instantiated where they are used). Given a shared library, checks that it exports those functions, and
+nothing that does not belong to a marked function or class.
 
     check.py INCLUDE_DIRECTORY [--library libebmcuda.so --nm nm]
 
@@ -16,15 +17,18 @@ FUNCTION = re.compile(r"(EBMCUDA_API\s+)?[\w:<>,&*\s\[\]]*?[\s&*](\w+|operator\W
 HIDDEN = re.compile(r"\bEBMCUDA_HIDDEN\s+(\w+)")
 NO_FUNCTION = ("using", "enum", "namespace", "class", "struct", "inline", "template", "constexpr", "static", "extern", "friend")
 # Instantiations of the C++ library's templates are weak and the same in every library.
-STANDARD_LIBRARY = re.compile(r"_Z(T[ISV]|GV)?N?K?(St|S[absiod]|9__gnu_cxx)")
+STANDARD_LIBRARY = re.compile(r"_Z(T[ISV]|GV)?Z?N?K?(St|S[absiod]|9__gnu_cxx)")
 
 
 def declarations(text):
-    """(kind, name, marked) of what stands at column 0 inside namespaces."""
-    text = re.sub(r"//[^\n]*", "", text)
-    for line in text.split("\n"):
+    """(kind, name, whether it is marked or need not be) of what stands at column 0, no templates."""
+    lines = re.sub(r"//[^\n]*", "", text).split("\n")
+    for i, line in enumerate(lines):
+        if i > 0 and lines[i - 1].startswith("template"):
+            continue
         if found := CLASS.match(line):
-            yield "class", found[2], bool(found[1])
+            body = "\n".join(lines[i:]).split("\n};")[0]
+            yield "class", found[2], bool(found[1]) or "(" not in body
         elif re.match(r"[A-Za-z_]", line) and line.split()[0] not in NO_FUNCTION and (found := FUNCTION.match(line)):
             yield "function", found[2], bool(found[1])
 

@@ -17,6 +17,13 @@ EBMCUDA_API std::vector<float> values(const Thing& thing,
                                       int n);
 EBMCUDA_API Thing operator+(const Thing& a, const Thing& b);
 inline int twice(int x) { return 2 * x; }
+template <class T>
+T half(T x) { return x / 2; }
+template <class T>
+struct Holder { T get() const; };
+struct Numbers {
+  int a, b;
+};
 using F = std::function<int(int)>;
 }  // namespace ebm
 """
@@ -33,7 +40,7 @@ class Check(unittest.TestCase):
 
     def test_reads_headers(self):
         problems, functions, classes, hidden = check.check_headers({"h": HEADER})
-        self.assertEqual((problems, classes, hidden), ([], {"Thing"}, {"State"}))
+        self.assertEqual((problems, classes, hidden), ([], {"Thing", "Numbers"}, {"State"}))
         self.assertIn("values", functions)
         self.assertEqual(len(functions), 2)
 
