@@ -31,12 +31,13 @@ void annealed_steps(benchmark::State& state, const Settings& settings, const Mlp
   const auto chains = function->chains(0, ids, std::vector<std::uint64_t>(ids.size()), standard_normal(model.dim()));
   chains->start_uniform();
   Transition transition;
-  transition.kind = Transition::Kind::mala;
+  transition.kind = SamplerKind::mala;
   for (auto _ : state) {
     // One step at each temperature: the energies of the new density are at hand from the step before.
     for (std::int64_t k = 1; k <= kSteps; ++k) {
       chains->run(transition, 1, static_cast<float>(k) / static_cast<float>(kSteps));
     }
+    benchmark::DoNotOptimize(chains->stats());  // waits
   }
   const double dim = model.dim();
   report(state, settings, threads, "chain_steps", static_cast<double>(state.iterations() * kChains * kSteps),

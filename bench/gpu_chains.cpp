@@ -48,13 +48,14 @@ int run(int argc, char** argv) {
   const auto set = function->chains(1, std::move(ids), std::vector<std::uint64_t>(chains, 0));
   set->start_uniform();
   ebm::Transition transition;
-  transition.kind = options["sampler"] == "mala" ? ebm::Transition::Kind::mala : ebm::Transition::Kind::langevin;
+  transition.kind = options["sampler"] == "mala" ? ebm::SamplerKind::mala : ebm::SamplerKind::langevin;
   transition.step_size = 0.01f;
-  transition.noise_scale = 0.1414f;
+  transition.own[0] = 0.1414f;
   double best = 1e30;
   for (int repeat = 0; repeat < std::stoi(options["repeats"]); ++repeat) {
     const auto start = std::chrono::steady_clock::now();
     set->run(transition, steps);
+    static_cast<void>(set->stats());  // waits
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   // Forward and gradient: 2 multiplications and 2 additions for each hidden weight.

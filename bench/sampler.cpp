@@ -13,7 +13,7 @@ namespace ebm::bench {
 namespace {
 
 struct Case {
-  Transition::Kind kind;
+  SamplerKind kind;
   MlpShape shape;
   std::int64_t chains, steps;
 };
@@ -37,17 +37,21 @@ void run_case(benchmark::State& state, const Settings& settings, const Case& c, 
   Transition transition;
   transition.kind = c.kind;
   transition.step_size = 0.01f;
-  transition.noise_scale = 0.1414f;
+  transition.own[0] = 0.1414f;
   chains->run(transition, 1);  // first touch
-  ChainStats stats;
-  for (auto _ : state) stats += chains->run(transition, c.steps);
+  chains->clear_stats();
+  for (auto _ : state) {
+    chains->run(transition, c.steps);
+    benchmark::DoNotOptimize(chains->stats());  // waits
+  }
+  const ChainStats stats = chains->stats();
   if (stats.restarts > 0) state.SkipWithError("chains left the finite numbers");
   report(state, settings, threads, "chain_steps", static_cast<double>(stats.steps), flop_per_gradient(c.shape));
   state.counters["bytes_per_chain"] = static_cast<double>(bytes) / static_cast<double>(c.chains);
 }
 
 void add(const Settings& settings, const Case& c, int threads) {
-  const char* kind = c.kind == Transition::Kind::langevin ? "langevin" : "mala";
+  const std::string_view kind = to_string(c.kind);
   const std::string full =
       fmt::format("{}/{}/chains:{}/steps:{}/threads:{}", kind, name(c.shape), c.chains, c.steps, threads);
   auto* const benchmark = benchmark::RegisterBenchmark(
@@ -57,7 +61,7 @@ void add(const Settings& settings, const Case& c, int threads) {
 }
 
 void register_benchmarks(const Settings& settings) {
-  using enum Transition::Kind;
+  using enum SamplerKind;
   const auto shape = [](int dim, std::vector<int> hidden, Activation activation = Activation::silu) {
     return MlpShape{.dim = dim, .hidden = std::move(hidden), .activation = activation};
   };

@@ -63,7 +63,10 @@ void run_case(benchmark::State& state, const Settings& settings, const Case& c, 
     const double seconds = timed([&] { trainer.fit({}, 1); });
     state.SetIterationTime(seconds);
     iteration += seconds;
-    parts += timed([&] { chains->run(transition, c.steps); });
+    parts += timed([&] {
+      chains->run(transition, c.steps);
+      benchmark::DoNotOptimize(chains->stats());
+    });
     parts += timed([&] { function->parameter_gradient(points.values(), weights, gradient); });
   }
   const auto chain_steps = static_cast<double>(state.iterations() * c.batch * c.steps);

@@ -50,18 +50,20 @@ std::optional<Method> parse_method(std::string_view text, std::string_view optio
 
 // Adds log_z and what belongs to it. Returns why there is no value, or nothing.
 std::string add_quadrature(Json& json, std::optional<double>& log_z, const EvaluateOptions& options, const Mlp& model,
-                           MatrixView data, const Device& device) {
+                           const Device& device) {
   json["method"] = "quadrature";
   QuadratureOptions quadrature;
   if (options.quadrature_points) quadrature.points = *options.quadrature_points;
+  json["thresholds"] = {{"log_z_stderr", quadrature.max_error}, {"border_mass", quadrature.border_tolerance}};
   try {
-    const QuadratureResult result = quadrature_log_z(model, quadrature, data, device);
+    const QuadratureResult result = quadrature_log_z(model, quadrature, {}, device);
     log_z = result.log_z;
     json["log_z"] = result.log_z;
     json["log_z_stderr"] = result.error;  // the discretisation error: nothing here is random
     json["border_mass"] = result.border_mass;
     json["box"] = {{"lo", result.box.lo}, {"hi", result.box.hi}};
     json["quadrature_points"] = result.points;
+    if (result.cells > 0) json["quadrature_cells"] = result.cells;
     return {};
   } catch (const ConfigError&) {
     throw;
@@ -72,12 +74,13 @@ std::string add_quadrature(Json& json, std::optional<double>& log_z, const Evalu
   } catch (const Error& refusal) {
     json["log_z"] = nullptr;
     json["log_z_stderr"] = nullptr;
-    return refusal.what();
+    return fmt::format("{}{}", refusal.what(),
+                       options.quadrature_points ? "; without --quadrature-points the grid is refined by itself" : "");
   }
 }
 
 std::string add_ais(Json& json, std::optional<double>& log_z, const EvaluateOptions& options, const Mlp& model,
-                    MatrixView base_data, const Device& device, const Console& console) {
+                    const Device& device, const Console& console) {
   json["method"] = "ais";
   AisOptions ais = options.ais;
   ais.seed = options.common.seed();
@@ -87,7 +90,7 @@ std::string add_ais(Json& json, std::optional<double>& log_z, const EvaluateOpti
     (progress.reverse ? reverse : forward).update(progress.temperature);
     return true;
   };
-  const AisResult result = ais_log_z(model, ais, base_data, device);
+  const AisResult result = ais_log_z(model, ais, {}, device);
   forward.finish();
   if (ais.reverse) reverse.finish();
   log_z = result.log_z;
@@ -100,9 +103,11 @@ std::string add_ais(Json& json, std::optional<double>& log_z, const EvaluateOpti
   json["ais_chains"] = ais.chains;
   json["ais_temperatures"] = ais.temperatures;
   json["acceptance"] = result.acceptance;
-  if (result.log_z) return {};
-  return fmt::format("effective sample size {:.3g} of {} chains is below {:.3g}: more --ais-temperatures help",
-                     result.ess, ais.chains, ais.min_ess * static_cast<double>(ais.chains));
+  json["thresholds"] = {
+      {"effective_sample_size", std::max(ais.min_ess * static_cast<double>(ais.chains), ais.min_ess_chains)},
+      {"bounds_apart_standard_errors", ais.max_gap_errors},
+      {"bounds_apart", ais.max_gap}};
+  return result.refusal.empty() ? "" : result.refusal + ": more --ais-temperatures or --ais-chains help";
 }
 
 // Expectation maximisation finds a local optimum: the best of up to five starts, fewer where one takes seconds (an
@@ -141,15 +146,29 @@ int choose_components(MatrixView x, std::uint64_t seed) {
   return best;
 }
 
-Json fit_baselines(const EvaluateOptions& options, MatrixView train, MatrixView data) {
-  if (train.rows < 10) return nullptr;
-  const int components = choose_components(train, options.common.seed());
-  const GaussianMixture mixture = fit_mixture(train, components, options.common.seed());
-  return {{"gaussian", GaussianDensity::fit(train).mean_log_likelihood(data)},
-          {"gaussian_mixture", mixture.mean_log_likelihood(data)},
-          {"gaussian_mixture_components", components},
-          {"fitted_on", options.train ? options.train->string() : options.data.path.string()},
-          {"fitted_on_evaluated_data", !options.train.has_value()}};
+// Null, with the reason, where there is nothing to fit: a model is judged all the same.
+Json fit_baselines(const EvaluateOptions& options, MatrixView train, MatrixView data, const Console& console) {
+  if (train.rows < 10)
+    return {{"gaussian", nullptr}, {"gaussian_mixture", nullptr}, {"refused", "fewer than 10 points"}};
+  try {
+    const GaussianDensity gaussian = GaussianDensity::fit(train);
+    const int components = choose_components(train, options.common.seed());
+    const GaussianMixture mixture = fit_mixture(train, components, options.common.seed());
+    Json json = {{"gaussian", gaussian.mean_log_likelihood(data)},
+                 {"gaussian_mixture", mixture.mean_log_likelihood(data)},
+                 {"gaussian_mixture_components", components},
+                 {"fitted_on", options.train ? options.train->string() : options.data.path.string()},
+                 {"fitted_on_evaluated_data", !options.train.has_value()}};
+    if (!gaussian.constant_columns().empty()) {
+      json["constant_columns"] = gaussian.constant_columns();
+      console.warn("the baselines leave out constant columns, which have no density: features {} (from 0)",
+                   fmt::join(gaussian.constant_columns(), ", "));
+    }
+    return json;
+  } catch (const ConfigError& error) {
+    console.warn("no baselines: {}", error.allowed());
+    return {{"gaussian", nullptr}, {"gaussian_mixture", nullptr}, {"refused", error.allowed()}};
+  }
 }
 
 // For data drawn from a known density: the truth's own likelihood of these points.
@@ -222,9 +241,8 @@ void run(const EvaluateOptions& options) {
 
   Json json{{"n", x.rows()}, {"dim", x.cols()}};
   std::optional<double> log_z, likelihood;
-  const std::string refusal = method == Method::quadrature
-                                  ? add_quadrature(json, log_z, options, model, x, device)
-                                  : add_ais(json, log_z, options, model, fitted_on, device, console);
+  const std::string refusal = method == Method::quadrature ? add_quadrature(json, log_z, options, model, device)
+                                                           : add_ais(json, log_z, options, model, device, console);
   json["mean_log_likelihood"] = nullptr;
   json["mean_log_likelihood_stderr"] = nullptr;
   if (log_z) {
@@ -235,7 +253,7 @@ void run(const EvaluateOptions& options) {
   }
   if (options.density) json["density"] = compare_with_truth(*options.density, x, likelihood);
   if (!data.labels.empty()) json["classification"] = classify(model, {x, data.labels}, device);
-  if (options.baselines.value_or(true)) json["baselines"] = fit_baselines(options, fitted_on, x);
+  if (options.baselines.value_or(true)) json["baselines"] = fit_baselines(options, fitted_on, x, console);
   if (!refusal.empty()) json["refused"] = refusal;
   fmt::print("{}\n", json.dump(2));
   flush_stdout();
@@ -261,13 +279,13 @@ Command add_evaluate_command(CLI::App& ebm) {
   const auto options = std::make_shared<EvaluateOptions>();
   options->model.add(*line);
   options->data.add(*line, true);
-  line->add("--train", options->train, "FILE", "training split: baselines and the annealing's start are fitted on it");
+  line->add("--train", options->train, "FILE", "training split: baselines are fitted on it");
   line->add("--dequantize", options->dequantize, "W", "add uniform noise in [0, W), as in training (default 0)");
   line->add_choice("--method", options->method, parse_method,
                    "auto, quadrature (D <= 2) or ais (default auto: quadrature where it serves)");
   line->add("--quadrature-points", options->quadrature_points, "N", "grid points per dimension");
   line->add("--ais-temperatures", options->ais.temperatures, "N", "between base and model (default 1000)");
-  line->add("--ais-chains", options->ais.chains, "N", "annealed chains (default 1024)");
+  line->add("--ais-chains", options->ais.chains, "N", "annealed chains (default 2048)");
   line->add_choice(
       "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); },
       "DATA was drawn from this density of ebm data: adds the gap to the truth");

@@ -181,9 +181,9 @@ Canvas plot_plane(const PlotOptions& options, const Matrix& samples, const std::
 }
 
 // log Z for the picture; without one that can be trusted the picture is scaled by its own sum.
-std::optional<double> picture_log_z(const Console& console, const Mlp& model, MatrixView data, const Device& device) {
+std::optional<double> picture_log_z(const Console& console, const Mlp& model, const Device& device) {
   try {
-    return quadrature_log_z(model, {}, data, device).log_z;
+    return quadrature_log_z(model, {}, {}, device).log_z;
   } catch (const ConfigError&) {
     throw;
   } catch (const Error& refusal) {
@@ -217,8 +217,7 @@ Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Ml
       figure.xs.push_back(figure.x.lo + (figure.x.hi - figure.x.lo) * static_cast<double>(i) / (kPoints - 1));
       grid(i, 0) = static_cast<float>(figure.xs.back());
     }
-    figure.model_density = density_values(
-        *model, grid, picture_log_z(console, *model, {figure.data.data(), figure.data.size(), 1}, device), device);
+    figure.model_density = density_values(*model, grid, picture_log_z(console, *model, device), device);
   }
   return draw_line(figure);
 }
@@ -263,7 +262,7 @@ Canvas plot_model(const PlotOptions& options, const Console& console, const Devi
   const Matrix samples = samples_of(options, model, console, device);
   if (model.dim() > 2) return plot_images(options, samples, "samples");
   if (model.dim() == 1) return plot_interval(options, samples, &model, console, device);
-  const auto log_z = picture_log_z(console, model, data, device);
+  const auto log_z = picture_log_z(console, model, device);
   return plot_plane(options, samples, log_z ? "model" : "model (not normalised)",
                     [&, log_z](MatrixView x) { return density_values(model, x, log_z, device); });
 }

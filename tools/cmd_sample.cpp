@@ -43,19 +43,27 @@ Matrix stacked(const std::vector<Matrix>& trajectory) {
   return all;
 }
 
+void put_number(Json& json, const Parameter& p, float value) { json[std::string(p.name)] = shortest(value); }
+[[maybe_unused]] void put_number(Json& json, const Parameter& p, std::int64_t value) {
+  json[std::string(p.name)] = value;
+}
+void put_number(Json& json, const Parameter& p, const std::optional<float>& value) {
+  if (value) put_number(json, p, *value);
+}
+void put_number(Json&, const Parameter&, const std::optional<Box>&) {}
+
 Json summary(const SampleResult& result, const Sampler& sampler, const SampleCommandOptions& options) {
   const auto* langevin = std::get_if<LangevinDynamics>(&sampler);
-  const auto* mala = std::get_if<Mala>(&sampler);
   Json json{{"n_chains", result.x.rows()}, {"dim", result.x.cols()}, {"n_steps", result.n_steps}};
   json["sampler"] = to_string(kind_of(sampler));
-  json["step_size"] = shortest(langevin != nullptr ? langevin->step_size : mala->step_size);
+  visit_parameters(sampler, [&](const Parameter& p, const auto& field) { put_number(json, p, field); });
   if (langevin != nullptr) json["noise_scale"] = shortest(langevin->effective_noise_scale());
   json["temperature"] = langevin != nullptr ? langevin->temperature() : 1.0;
-  if (mala != nullptr) {
+  if (is_metropolis(kind_of(sampler))) {
     json["acceptance"] = result.stats.acceptance();
-    json["jump_prob"] = shortest(mala->jump_prob);
-    json["jumps_proposed"] = result.stats.jumps_proposed;
-    json["jumps_accepted"] = result.stats.jumps_accepted;
+    const MoveCount& jumps = result.stats[Move::jump];
+    json["jumps_proposed"] = jumps.proposed;
+    json["jumps_accepted"] = jumps.accepted;
   }
   json["restarts"] = result.stats.restarts;
   json["seed"] = options.common.seed();

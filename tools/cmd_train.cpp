@@ -157,7 +157,8 @@ class Run {
     totals_.last = progress;
     totals_.reported = true;
     note_ = fmt::format("gap {:+.3g}", progress.energy_gap());
-    if (progress.stats.proposed > 0) note_ += fmt::format("  acceptance {:.2f}", progress.stats.acceptance());
+    if (progress.stats[Move::local].proposed > 0)
+      note_ += fmt::format("  acceptance {:.2f}", progress.stats.acceptance());
     note_ += fmt::format("  {}step/s", si_text(progress.chain_steps_per_second) + " ");
   }
 
@@ -189,7 +190,7 @@ class Run {
       console_.info(
           "chain steps {} ({} per second), restarts {}, reinitialised {}", si_text(static_cast<double>(stats.steps)),
           si_text(static_cast<double>(stats.steps) / std::max(seconds, 1e-9)), stats.restarts, stats.reinitialized);
-      if (stats.proposed > 0)
+      if (stats[Move::local].proposed > 0)
         console_.info("acceptance {:.3f}, step size {:.4g}", stats.acceptance(), trainer_.step_size());
       const TrainProgress& last = totals_.last;
       console_.info("energy gap {:+.4g} (data {:.4g}, samples {:.4g})", last.energy_gap(), last.energy_data,

@@ -1,6 +1,10 @@
 #include "tools/sampler_options.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <type_traits>
 
 #include "ebmcuda/error.hpp"
 #include "tools/console.hpp"
@@ -8,88 +12,152 @@
 namespace ebm::tools {
 namespace {
 
-SamplerKind parse_kind(std::string_view text, std::string_view option) {
-  if (text == "langevin") return SamplerKind::langevin;
-  if (text == "mala") return SamplerKind::mala;
-  throw ConfigError(std::string(option), std::string(text), "must be one of langevin mala");
+constexpr SamplerKind kKinds[] = {
+#define EBM_KIND(name, type) SamplerKind::name,
+    EBM_SAMPLERS(EBM_KIND)
+#undef EBM_KIND
+};
+
+// f(const Parameter&, field type tag) for every parameter of a kind.
+template <class F>
+void each_parameter(SamplerKind kind, F&& f) {
+  Sampler sampler = default_sampler(kind);
+  visit_parameters(sampler, [&](const Parameter& p, auto& field) { f(p, field); });
 }
 
-std::optional<float> number_in(const Mlp& model, const std::string& key) {
-  const auto note = model.notes().find(key);
-  if (note == model.notes().end()) return std::nullopt;
-  float value = 0;
-  parse(fmt::format("the model's note {}", key), note->second, value);
-  return value;
+bool knows(SamplerKind kind, std::string_view parameter) {
+  bool found = false;
+  each_parameter(kind, [&](const Parameter& p, auto&) { found = found || p.name == parameter; });
+  return found;
+}
+
+std::string names_of_those_with(std::string_view parameter) {
+  std::vector<std::string_view> names;
+  for (const SamplerKind kind : kKinds) {
+    if (knows(kind, parameter)) names.push_back(to_string(kind));
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// What stands for a value in the help.
+template <class Field>
+constexpr const char* type_of(const Field&) {
+  if constexpr (std::is_same_v<Field, std::optional<Box>>) return "LO,HI";
+  if constexpr (std::is_integral_v<Field>) return "N";
+  return "X";
+}
+
+template <class Number>
+std::string text_of(Number value) requires std::is_arithmetic_v<Number> {
+  return fmt::format("{}", value);
+}
+std::string text_of(const std::optional<float>& value) { return value ? fmt::format("{}", *value) : "off"; }
+std::string text_of(const std::optional<Box>& box) {
+  return box ? fmt::format("{},{}", fmt::join(box->lo, ","), fmt::join(box->hi, ",")) : "off";
+}
+
+// A box as a model's note holds it: all of lo, then all of hi.
+void parse_note(const std::string& what, const std::string& text, std::optional<Box>& box) {
+  std::vector<float> values;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    parse(what, text.substr(begin, end - begin), values.emplace_back());
+    begin = end + 1;
+  }
+  if (values.size() % 2 != 0) throw ConfigError(what, text, "must hold as many upper limits as lower ones");
+  const auto half = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  box = Box{{values.begin(), half}, {half, values.end()}};
+}
+template <class Field>
+void parse_note(const std::string& what, const std::string& text, Field& field) {
+  parse(what, text, field);
 }
 
 }  // namespace
 
+std::string option_of(std::string_view parameter) {
+  std::string option = "--" + std::string(parameter);
+  std::ranges::replace(option, '_', '-');
+  return option;
+}
+
 void SamplerOptions::add(CommandLine& line) {
   line.group("Chains");
-  line.add_choice("--sampler", kind, parse_kind, "langevin or mala (Metropolis-adjusted)");
-  line.add("--step-size", step_size, "H", "step size h, in model space");
-  line.add("--noise-scale", noise_scale, "S", "langevin: noise per step (default sqrt(2 h): temperature 1)");
-  line.add("--jump-prob", jump_prob, "J", "mala: share of steps that propose a uniform point");
-  line.add("--grad-clip", grad_clip, "C", "limit every element of the energy's gradient to [-C, C]");
-  line.add("--clamp", clamp, "LO,HI", "keep positions in a box, data units");
+  std::vector<std::string_view> names;
+  for (const SamplerKind kind_of_list : kKinds) names.push_back(to_string(kind_of_list));
+  line.add_choice(
+      "--sampler", kind, [](auto name, auto option) { return parse_sampler_kind(name, option); },
+      fmt::format("{}", fmt::join(names, ", ")));
+  for (const SamplerKind owner : kKinds) {
+    each_parameter(owner, [&](const Parameter& p, auto& field) {
+      const auto [entry, is_new] = text.try_emplace(std::string(p.name));
+      if (!is_new) return;  // the first sampler that has it describes it
+      const std::string owners = names_of_those_with(p.name);
+      const bool all = owners == fmt::format("{}", fmt::join(names, ", "));
+      line.add(option_of(p.name), entry->second, type_of(field),
+               all ? std::string(p.help) : fmt::format("{}: {}", owners, p.help));
+    });
+  }
+}
+
+bool SamplerOptions::given(const std::string& parameter) const {
+  const auto entry = text.find(parameter);
+  return entry != text.end() && entry->second.has_value();
 }
 
 SamplerKind SamplerOptions::kind_or(SamplerKind otherwise) const {
   if (kind) return *kind;
-  return noise_scale ? SamplerKind::langevin : otherwise;
+  const auto fits = [&](SamplerKind candidate) {
+    return std::ranges::all_of(text, [&](const auto& entry) { return !entry.second || knows(candidate, entry.first); });
+  };
+  if (fits(otherwise)) return otherwise;
+  const auto first = std::ranges::find_if(kKinds, fits);
+  if (first == std::end(kKinds) || std::find_if(first + 1, std::end(kKinds), fits) != std::end(kKinds))
+    return otherwise;
+  return *first;
 }
 
 Sampler SamplerOptions::apply(const Sampler& base) const {
   const SamplerKind wanted = kind_or(kind_of(base));
-  if (wanted == SamplerKind::langevin) {
-    if (jump_prob && *jump_prob != 0) {
-      throw ConfigError("--jump-prob", fmt::format("{}", *jump_prob), "only --sampler mala jumps");
-    }
-    const auto* same = std::get_if<LangevinDynamics>(&base);
-    LangevinDynamics langevin = same != nullptr ? *same : LangevinDynamics{};
-    if (step_size) langevin.step_size = *step_size;
-    if (noise_scale) langevin.noise_scale = noise_scale;
-    if (grad_clip) langevin.grad_clip = grad_clip;
-    if (clamp) langevin.clamp = clamp;
-    return langevin;
+  Sampler sampler = wanted == kind_of(base) ? base : default_sampler(wanted);
+  for (const auto& [name, value] : text) {
+    if (!value || knows(wanted, name)) continue;
+    if (name == kJumpProb.name && *value == "0") continue;  // none is what it does
+    throw ConfigError(option_of(name), *value,
+                      fmt::format("{} has no such parameter; it belongs to --sampler {}", to_string(wanted),
+                                  names_of_those_with(name)));
   }
-  if (noise_scale) {
-    throw ConfigError("--noise-scale", fmt::format("{}", *noise_scale),
-                      "only --sampler langevin has one; mala's noise is sqrt(2 step_size)");
-  }
-  const auto* same = std::get_if<Mala>(&base);
-  Mala mala = same != nullptr ? *same : Mala{};
-  if (step_size) mala.step_size = *step_size;
-  if (jump_prob) mala.jump_prob = *jump_prob;
-  if (grad_clip) mala.grad_clip = grad_clip;
-  if (clamp) mala.clamp = clamp;
-  return mala;
+  visit_parameters(sampler, [&](const Parameter& p, auto& field) {
+    const auto entry = text.find(std::string(p.name));
+    if (entry != text.end() && entry->second) parse(option_of(p.name), *entry->second, field);
+  });
+  return sampler;
 }
 
-SamplerKind kind_of(const Sampler& sampler) {
-  return std::holds_alternative<Mala>(sampler) ? SamplerKind::mala : SamplerKind::langevin;
+std::vector<std::pair<std::string, std::string>> settings_of(const Sampler& sampler) {
+  std::vector<std::pair<std::string, std::string>> list{{"sampler", std::string(to_string(kind_of(sampler)))}};
+  visit_parameters(sampler, [&](const Parameter& p, const auto& field) {
+    list.emplace_back(option_of(p.name).substr(2), text_of(field));
+  });
+  return list;
 }
-
-std::string_view to_string(SamplerKind kind) { return kind == SamplerKind::mala ? "mala" : "langevin"; }
 
 Sampler sampler_of_model(const Mlp& model) {
-  const auto name = model.notes().find("sampler");
-  const auto step_size = number_in(model, "step_size");
-  if (name != model.notes().end() && name->second == "langevin") {
-    LangevinDynamics langevin;
-    if (step_size) langevin.step_size = *step_size;
-    langevin.noise_scale = number_in(model, "noise_scale");
-    return langevin;
-  }
-  Mala mala;
-  if (step_size) mala.step_size = *step_size;
-  if (const auto jump_prob = number_in(model, "jump_prob")) mala.jump_prob = *jump_prob;
-  return mala;
+  const auto& notes = model.notes();
+  const auto name = notes.find("sampler");
+  Sampler sampler = Mala{};
+  if (name != notes.end()) sampler = default_sampler(parse_sampler_kind(name->second, "the model's note sampler"));
+  visit_parameters(sampler, [&](const Parameter& p, auto& field) {
+    const auto note = notes.find(std::string(p.name));
+    if (note != notes.end()) parse_note(fmt::format("the model's note {}", p.name), note->second, field);
+  });
+  return sampler;
 }
 
 Sampler sampler_for(const Mlp& model, const SamplerOptions& options) {
   Sampler base = sampler_of_model(model);
-  if (auto* langevin = std::get_if<LangevinDynamics>(&base); langevin != nullptr && options.step_size) {
+  if (auto* langevin = std::get_if<LangevinDynamics>(&base); langevin != nullptr && options.given("step_size")) {
     langevin->noise_scale.reset();
   }
   return options.apply(base);

@@ -1,6 +1,8 @@
-// The chain's own options, shared by train, sample and plot.
+// The chain's own options, shared by train, sample and plot. They are the samplers' lists of parameters
+// (ebmcuda/samplers): a sampler that is added has its options, and its messages, without a word here.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -10,25 +12,25 @@
 
 namespace ebm::tools {
 
-enum class SamplerKind { langevin, mala };
-
 struct SamplerOptions {
   std::optional<SamplerKind> kind;
-  std::optional<float> step_size, noise_scale, grad_clip, jump_prob;
-  std::optional<Box> clamp;
+  std::map<std::string, std::optional<std::string>> text;  // as given, by the parameter's name
 
   void add(CommandLine& line);
 
-  // Which sampler the options mean: the one named, else langevin when --noise-scale is given (only it has one), else
-  // `otherwise`.
+  bool given(const std::string& parameter) const;
+  // Which sampler the options mean: the one named; else `otherwise`, unless the parameters given belong to one other
+  // sampler only (--noise-scale means langevin).
   SamplerKind kind_or(SamplerKind otherwise) const;
   // `base` with the given options applied; changes its kind when another one is asked for. Throws ConfigError for an
   // option that the sampler hasn't got.
   Sampler apply(const Sampler& base) const;
 };
 
-SamplerKind kind_of(const Sampler& sampler);
-std::string_view to_string(SamplerKind kind);
+// "--step-size" of "step_size".
+std::string option_of(std::string_view parameter);
+// Every parameter of the sampler as text, by option name without the dashes; "off" for what is not set.
+std::vector<std::pair<std::string, std::string>> settings_of(const Sampler& sampler);
 
 // The sampler a model says it was trained with (notes of its file), else Mala at its default step.
 Sampler sampler_of_model(const Mlp& model);

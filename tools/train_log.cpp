@@ -64,11 +64,12 @@ void TrainLog::write(const TrainProgress& progress, bool with_labels) {
             {"chain_steps_per_second", progress.chain_steps_per_second},
             {"step_size", progress.step_size},
             {"acceptance", stats.acceptance()},
-            {"reinitialized", stats.reinitialized},
-            {"jumps_proposed", stats.jumps_proposed},
-            {"jumps_accepted", stats.jumps_accepted},
-            {"differences_proposed", stats.differences_proposed},
-            {"differences_accepted", stats.differences_accepted}};
+            {"reinitialized", stats.reinitialized}};
+  for (int m = 0; m < kMoves; ++m) {
+    const auto move = static_cast<Move>(m);
+    json[fmt::format("{}proposed", prefix_of(move))] = stats[move].proposed;
+    json[fmt::format("{}accepted", prefix_of(move))] = stats[move].accepted;
+  }
   if (with_labels) json["cross_entropy"] = progress.cross_entropy;
   const std::string line = json.dump() + "\n";
   if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() || std::fflush(file_.get()) != 0) {

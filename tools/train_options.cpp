@@ -15,10 +15,6 @@ float parse_acceptance(const std::string& text) {
   return value;
 }
 
-std::string text_of(const std::optional<Box>& box) {
-  return box ? fmt::format("{},{}", box->lo.front(), box->hi.front()) : "off";
-}
-
 std::string text_of(const std::optional<float>& value) { return value ? fmt::format("{}", *value) : "off"; }
 
 template <class To, class From>
@@ -76,16 +72,16 @@ void TrainSettings::add(CommandLine& line) {
 
 TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint64_t> seed) const {
   ContrastiveDivergence& objective = base.objective;
-  const bool was_langevin = kind_of(objective.sampler) == SamplerKind::langevin;
+  const bool could_move = is_metropolis(kind_of(objective.sampler));
   objective.sampler = sampler.apply(objective.sampler);
-  const bool langevin = kind_of(objective.sampler) == SamplerKind::langevin;
-  if (langevin && !was_langevin) {
+  const SamplerKind kind = kind_of(objective.sampler);
+  if (could_move && !is_metropolis(kind)) {
     objective.difference_prob = 0;
     objective.buffer.reinit_prob = ReplayBufferOptions{}.reinit_prob;
   }
-  if (langevin && target_acceptance && *target_acceptance != "off") {
+  if (!is_metropolis(kind) && target_acceptance && *target_acceptance != "off") {
     throw ConfigError("--target-acceptance", *target_acceptance,
-                      "langevin accepts every step; only --sampler mala adapts");
+                      fmt::format("{} accepts every step, so there is nothing to adapt to", to_string(kind)));
   }
   if (target_acceptance) {
     objective.target_acceptance.reset();
@@ -175,20 +171,8 @@ SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, bo
   add("confinement", shape.confinement);
   add("standardize", standardized ? "true" : "false");
   const ContrastiveDivergence& objective = options.objective;
-  add("sampler", to_string(kind_of(objective.sampler)));
-  if (const auto* langevin = std::get_if<LangevinDynamics>(&objective.sampler)) {
-    add("step-size", langevin->step_size);
-    add("noise-scale", langevin->effective_noise_scale());
-    add("grad-clip", text_of(langevin->grad_clip));
-    add("clamp", text_of(langevin->clamp));
-  } else {
-    const auto& mala = std::get<Mala>(objective.sampler);
-    add("step-size", mala.step_size);
-    add("jump-prob", mala.jump_prob);
-    add("grad-clip", text_of(mala.grad_clip));
-    add("clamp", text_of(mala.clamp));
-    add("target-acceptance", text_of(objective.target_acceptance));
-  }
+  for (auto& setting : settings_of(objective.sampler)) list.push_back(std::move(setting));
+  if (is_metropolis(kind_of(objective.sampler))) add("target-acceptance", text_of(objective.target_acceptance));
   add("chain-start", to_string(objective.chain_start));
   add("langevin-steps", objective.n_steps);
   add("buffer-size", objective.buffer.capacity);

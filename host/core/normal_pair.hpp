@@ -10,7 +10,7 @@
 
 namespace ebm {
 
-inline std::pair<double, double> normal_pair(std::uint32_t r_a, std::uint32_t r_b) {
+inline std::pair<double, double> double_normal_pair(std::uint32_t r_a, std::uint32_t r_b) {
   const double rho = std::sqrt(-2 * std::log(unit_double(r_a)));
   const double phi = 2 * std::numbers::pi * unit_double(r_b);
   return {rho * std::sin(phi), rho * std::cos(phi)};

@@ -10,13 +10,13 @@ PackedBase::PackedBase(const GaussianBase& base, int dim)
   root_transposed.pack_transposed(base.root);
 }
 
-ChainStrips::ChainStrips(int dim, std::size_t n, bool with_base)
+ChainStrips::ChainStrips(int dim, std::size_t n, bool keeps)
     : dim_(dim), n_(n), width_(strip_width()), n_strips_((n + width_ - 1) / width_) {
   x_.resize(n_strips_ * strip_floats());
   ids_.resize(padded());
   steps_.resize(padded());
   restarted_.resize(padded());
-  if (with_base) {
+  if (keeps) {
     kept_energy_.resize(2 * padded());
     kept_gradient_.resize(2 * x_.size());
   }
@@ -57,50 +57,52 @@ void ChainStrips::store(std::span<float> x) const {
   }
 }
 
-void ChainStrips::start_uniform(std::uint64_t seed, ThreadPool& pool) {
+void ChainStrips::start_uniform(std::uint64_t seed, const StartRegion& region, ThreadPool& pool) {
   pool.run(n_strips_, [&](std::size_t s, int) {
     const StripState state = strip(s);
-    uniform_start_strip(seed, dim_, state.ids, state.steps, state.x);
+    uniform_start_strip(seed, dim_, region, state.ids, state.steps, state.x);
   });
   known_ = false;
 }
 
-ChainStats ChainStrips::run(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
-                            const BaseView* base, std::int64_t n_steps, std::vector<Scratch>& scratch,
-                            ThreadPool& pool) {
+ChainStats ChainStrips::run(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters,
+                            std::int64_t n, std::vector<Scratch>& scratch, ThreadPool& pool) {
   std::vector<ChainStats> counts(scratch.size());
   pool.run(n_strips_, [&](std::size_t s, int thread) {
     const auto t = static_cast<std::size_t>(thread);
-    counts[t] += run_strip(network, kind, parameters, base, n_steps, strip(s), scratch[t].strip());
+    counts[t] += run_strip(network, kind, parameters, n, strip(s), scratch[t].strip());
   });
-  known_ = base != nullptr;
+  known_ = !kept_energy_.empty();
   ChainStats stats;
   for (const ChainStats& c : counts) stats += c;
   return stats;
 }
 
-ChainStats run_strip(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
-                     const BaseView* base, std::int64_t n_steps, const StripState& state, const StripScratch& scratch) {
+ChainStats run_strip(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters, std::int64_t n,
+                     const StripState& state, const StripScratch& scratch) {
   ChainStats stats;  // on this thread's stack: no cache line is shared with another's
-  stats.steps = static_cast<std::uint64_t>(n_steps) * state.valid;
-  if (kind == Transition::Kind::langevin) {
-    langevin_strip(network, parameters, n_steps, state, scratch, &stats);
-  } else {
-    mala_strip(network, parameters, base, n_steps, state, scratch, &stats);
-  }
+  stats.steps = static_cast<std::uint64_t>(n * parameters.evaluations) * state.valid;
+  run_strip(kind, network, parameters, n, state, scratch, &stats);
   return stats;
+}
+
+StartRegion start_region(const Transition& transition) {
+  if (transition.start_lo.empty()) return {};
+  return {transition.start_lo.data(), transition.start_hi.data()};
 }
 
 StepParameters step_parameters(const Transition& transition, std::uint64_t seed) {
   StepParameters p;
   p.seed = seed;
   p.step_size = transition.step_size;
-  p.noise_scale = transition.noise_scale;
+  p.evaluations = transition.evaluations;
+  std::ranges::copy(transition.own, p.own);
   p.grad_clip = transition.grad_clip;
   if (!transition.clamp_lo.empty()) {
     p.clamp_lo = transition.clamp_lo.data();
     p.clamp_hi = transition.clamp_hi.data();
   }
+  p.start = start_region(transition);
   p.jump_prob = transition.jump_prob;
   return p;
 }

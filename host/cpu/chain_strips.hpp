@@ -19,10 +19,11 @@ struct PackedBase {
   BaseView view() const { return {mean.data(), &root, &root_transposed}; }
 };
 
-// Memory per chain: D floats and two 64-bit numbers and a flag; with a base 2 D + 2 floats more.
+// Memory per chain: D floats and two 64-bit numbers and a flag; 2 D + 2 floats more
+// where E and its gradient are kept.
 class ChainStrips {
  public:
-  ChainStrips(int dim, std::size_t n, bool with_base = false);
+  ChainStrips(int dim, std::size_t n, bool keeps = false);
 
   std::size_t size() const noexcept { return n_; }
   std::size_t count() const noexcept { return n_strips_; }
@@ -40,14 +41,14 @@ class ChainStrips {
   void load(std::span<const float> x);
   void store(std::span<float> x) const;
   std::span<const std::uint8_t> restarted() const { return {restarted_.data(), n_}; }
-  void start_uniform(std::uint64_t seed, ThreadPool& pool);
+  void start_uniform(std::uint64_t seed, const StartRegion& region, ThreadPool& pool);
 
-  // Whether energies and gradients of the current positions are kept (with a base).
+  // Whether energies and gradients of the current positions are kept from call to call.
   bool known() const noexcept { return known_; }
 
-  // n_steps of every chain; one scratch for each thread of the pool. `base` needs `with_base`.
-  ChainStats run(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
-                 const BaseView* base, std::int64_t n_steps, std::vector<Scratch>& scratch, ThreadPool& pool);
+  // n transitions of every chain; one scratch for each thread of the pool.
+  ChainStats run(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters, std::int64_t n,
+                 std::vector<Scratch>& scratch, ThreadPool& pool);
 
  private:
   std::size_t strip_floats() const { return static_cast<std::size_t>(dim_) * width_; }
@@ -63,10 +64,11 @@ class ChainStrips {
   bool known_ = false;
 };
 
-// n_steps of one strip, whatever the kind of transition.
-ChainStats run_strip(const PackedNetwork& network, Transition::Kind kind, const StepParameters& parameters,
-                     const BaseView* base, std::int64_t n_steps, const StripState& state, const StripScratch& scratch);
+// n transitions of one strip, with their count of steps.
+ChainStats run_strip(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters, std::int64_t n,
+                     const StripState& state, const StripScratch& scratch);
 
+StartRegion start_region(const Transition& transition);
 // Everything of `transition` that a strip needs; its vectors must outlive the result.
 StepParameters step_parameters(const Transition& transition, std::uint64_t seed);
 

@@ -31,16 +31,21 @@ class CpuChainSet final : public ChainSet {
 
   void set_positions(std::span<const float> x) override { chains_.load(x); }
   void positions(std::span<float> x) const override { chains_.store(x); }
-  void start_uniform() override { chains_.start_uniform(seed_, *pool_); }
-
-  ChainStats run(const Transition& transition, std::int64_t n_steps, float beta) override {
-    StepParameters parameters = step_parameters(transition, seed_);
-    parameters.beta = beta;
-    const BaseView view = base_ ? base_->view() : BaseView{};
-    const bool langevin = transition.kind == Transition::Kind::langevin;
-    return chains_.run(*network_, transition.kind, parameters, base_ && !langevin ? &view : nullptr, n_steps, scratch_,
-                       *pool_);
+  void start_uniform(const Transition& transition) override {
+    chains_.start_uniform(seed_, start_region(transition), *pool_);
   }
+
+  void run(const Transition& transition, std::int64_t n, float beta) override {
+    StepParameters parameters = step_parameters(transition, seed_);
+    const BaseView view = base_ ? base_->view() : BaseView{};
+    if (base_) {
+      parameters.base = &view;
+      parameters.beta = beta;
+    }
+    stats_ += chains_.run(*network_, transition.kind, parameters, n, scratch_, *pool_);
+  }
+  ChainStats stats() const override { return stats_; }
+  void clear_stats() override { stats_ = {}; }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
     if (chains_.known()) {
@@ -78,6 +83,7 @@ class CpuChainSet final : public ChainSet {
   std::shared_ptr<ThreadPool> pool_;
   std::uint64_t seed_;
   ChainStrips chains_;
+  ChainStats stats_;
   std::optional<PackedBase> base_;
   std::vector<Scratch> scratch_;
 };
@@ -92,7 +98,7 @@ class CpuEnergyFunction final : public EnergyFunction {
   void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
     const int dim = network_->shape.dim;
     for_strips(x, energy.size(), [&](const Scratch& scratch, std::size_t first, std::size_t count) {
-      float* const g = gradient.empty() ? nullptr : scratch.strip().gradient;
+      float* const g = gradient.empty() ? nullptr : scratch.strip().rows[1];
       evaluate_strip(*network_, scratch.points(), scratch.strip().buffers, scratch.energy(), g);
       std::copy_n(scratch.energy(), count, energy.data() + first);
       if (g != nullptr) store_strip(g, count, dim, gradient.data() + first * static_cast<std::size_t>(dim));

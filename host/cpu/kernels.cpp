@@ -11,12 +11,11 @@
 #include <hwy/highway.h>
 
 #include "host/cpu/gradient-inl.h"
-#include "host/cpu/langevin-inl.h"
-#include "host/cpu/mala-inl.h"
 #include "host/cpu/network-inl.h"
 #include "host/cpu/outer_product-inl.h"
 #include "host/cpu/simd_math-inl.h"
 #include "host/cpu/strip_layout-inl.h"
+#include "host/cpu/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ebm::cpu {
@@ -82,8 +81,7 @@ HWY_EXPORT(EvaluateStrip);
 HWY_EXPORT(OutputsStrip);
 HWY_EXPORT(BaseEnergyStrip);
 HWY_EXPORT(UniformStartStrip);
-HWY_EXPORT(LangevinStrip);
-HWY_EXPORT(MalaStrip);
+HWY_EXPORT(RunStrip);
 HWY_EXPORT(ParameterGradientStrip);
 HWY_EXPORT(PackedUnits);
 HWY_EXPORT(PackedPlaceOf);
@@ -114,16 +112,13 @@ void outputs_strip(const PackedNetwork& network, const float* x, const Evaluatio
 void base_energy_strip(const BaseView& base, int dim, const float* x, float* work, float* energy, float* gradient) {
   HWY_DYNAMIC_DISPATCH(BaseEnergyStrip)(base, dim, x, work, energy, gradient);
 }
-void uniform_start_strip(std::uint64_t seed, int dim, const std::uint64_t* ids, const std::uint64_t* steps, float* x) {
-  HWY_DYNAMIC_DISPATCH(UniformStartStrip)(seed, dim, ids, steps, x);
+void uniform_start_strip(std::uint64_t seed, int dim, const StartRegion& region, const std::uint64_t* ids,
+                         const std::uint64_t* steps, float* x) {
+  HWY_DYNAMIC_DISPATCH(UniformStartStrip)(seed, dim, region, ids, steps, x);
 }
-void langevin_strip(const PackedNetwork& network, const StepParameters& parameters, std::int64_t n_steps,
-                    const StripState& state, const StripScratch& scratch, ChainStats* counts) {
-  HWY_DYNAMIC_DISPATCH(LangevinStrip)(network, parameters, n_steps, state, scratch, counts);
-}
-void mala_strip(const PackedNetwork& network, const StepParameters& parameters, const BaseView* base,
-                std::int64_t n_steps, const StripState& state, const StripScratch& scratch, ChainStats* counts) {
-  HWY_DYNAMIC_DISPATCH(MalaStrip)(network, parameters, base, n_steps, state, scratch, counts);
+void run_strip(SamplerKind kind, const PackedNetwork& network, const StepParameters& parameters, std::int64_t n,
+               const StripState& state, const StripScratch& scratch, ChainStats* counts) {
+  HWY_DYNAMIC_DISPATCH(RunStrip)(kind, network, parameters, n, state, scratch, counts);
 }
 void parameter_gradient_strip(const PackedNetwork& network, const float* x, const EvaluationBuffers& buffers,
                               const GradientWeights& weights, float* energy, float* cross_entropy) {

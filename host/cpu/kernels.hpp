@@ -43,35 +43,51 @@ struct StripState {
   std::uint64_t* steps;     // [width] number of the next step
   std::uint8_t* restarted;  // [width]
   std::size_t valid;        // chains that exist; lanes beyond are padding
-  // With a base only: of the positions x, kept between calls. All null otherwise.
+  const float* beta;        // [width] inverse temperatures, or null: StepParameters::beta for all, temperature 1
+  // For chains that keep them: of the positions x, from call to call. All null otherwise; E0's without a base.
   float* energy;         // [width] E
   float* base_energy;    // [width] E0
   float* gradient;       // [D][width] grad E
   float* base_gradient;  // [D][width] grad E0
-  bool known = false;    // whether these four are up to date
+  bool known = false;    // whether these are up to date
 };
+
+// Rows of D numbers per chain that a sampler may ask for (Row of tile-inl.h); the first is StripState::x.
+inline constexpr int kMostRows = 5;
 
 // Working memory of one thread, from Scratch.
 struct StripScratch {
   EvaluationBuffers buffers;
-  float* gradient;           // [D][width], of the current positions; clipped
-  float* proposal;           // [D][width]
-  float* proposal_gradient;  // [D][width]
-  float* base_work;          // [D][width]
-  float* base_gradient;      // [D][width]
+  float* rows[kMostRows];  // [D][width]; [0] is not used
+  // For chains that keep E and its gradient only; null otherwise. Of the last evaluation, E and E0 apart:
+  float* energy;         // [width]
+  float* base_energy;    // [width]
+  float* gradient;       // [D][width]
+  float* base_gradient;  // [D][width]
+  float* base_work;      // [D][width]
+};
+
+// Where uniform starts go, [D] each; null: +-3.
+struct StartRegion {
+  const float* lo = nullptr;
+  const float* hi = nullptr;
 };
 
 // Transition (host/engine/engine.hpp) as plain numbers.
 struct StepParameters {
   std::uint64_t seed = 0;
-  float step_size = 0, noise_scale = 0;
+  std::int64_t evaluations = 1;
+  float step_size = 0;
+  float own[4] = {};  // the sampler's own numbers
   float grad_clip = std::numeric_limits<float>::infinity();
   const float* clamp_lo = nullptr;  // [D] or null
   const float* clamp_hi = nullptr;
+  StartRegion start;
   float jump_prob = 0;
   float difference_prob = 0;
   const float* data = nullptr;  // [n_data, D] row-major, for difference moves
   std::uint64_t n_data = 0;
+  const BaseView* base = nullptr;  // needs chains that keep E and its gradient
   float beta = 1;
 };
 
@@ -89,14 +105,12 @@ void outputs_strip(const PackedNetwork& network, const float* x, const Evaluatio
 void base_energy_strip(const BaseView& base, int dim, const float* x, float* work, float* energy, float* gradient);
 
 // x [D][width] = the uniform start of each chain at its step.
-void uniform_start_strip(std::uint64_t seed, int dim, const std::uint64_t* ids, const std::uint64_t* steps, float* x);
+void uniform_start_strip(std::uint64_t seed, int dim, const StartRegion& region, const std::uint64_t* ids,
+                         const std::uint64_t* steps, float* x);
 
-// n_steps of Langevin dynamics; adds to every count but `steps`.
-void langevin_strip(const PackedNetwork& network, const StepParameters& parameters, std::int64_t n_steps,
-                    const StripState& state, const StripScratch& scratch, ChainStats* counts);
-// n_steps of the Metropolis-adjusted chain. With `base` on beta E + (1 - beta) E0.
-void mala_strip(const PackedNetwork& network, const StepParameters& parameters, const BaseView* base,
-                std::int64_t n_steps, const StripState& state, const StripScratch& scratch, ChainStats* counts);
+// n transitions of a sampler; adds to every count but `steps`. With `parameters.base` on beta E + (1 - beta) E0.
+void run_strip(SamplerKind kind, const PackedNetwork& network, const StepParameters& parameters, std::int64_t n,
+               const StripState& state, const StripScratch& scratch, ChainStats* counts);
 
 // The factors c_i of sum_i c_i dE(x_i)/dtheta for one strip: c = weight * (1 + energy_factor * E). Padding has weight
 // 0.

@@ -11,7 +11,8 @@ namespace ebm::cpu {
 // For evaluations and transitions of one network shape.
 class Scratch {
  public:
-  explicit Scratch(const MlpShape& shape, bool with_base = false);
+  // `keeps`: for chains that keep E and its gradient, too.
+  explicit Scratch(const MlpShape& shape, bool keeps = false);
   const StripScratch& strip() const noexcept { return strip_; }
   // Spare [D][width], [outputs][width] and [width] arrays for callers that copy points in and out.
   float* points() const noexcept { return points_; }
@@ -27,6 +28,6 @@ class Scratch {
 };
 
 // One for each thread.
-std::vector<Scratch> make_scratch(int threads, const MlpShape& shape, bool with_base = false);
+std::vector<Scratch> make_scratch(int threads, const MlpShape& shape, bool keeps = false);
 
 }  // namespace ebm::cpu

@@ -21,6 +21,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run_loop(std::size_t n, Call call, const void* context) {
+  const std::scoped_lock lock(mutex_);
   n_ = n;
   call_ = call;
   context_ = context;

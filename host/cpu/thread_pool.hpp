@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -22,8 +23,8 @@ class ThreadPool {
 
   // task(index, thread) for every index in 0 .. n - 1; returns when all are done. `thread` in 0 .. threads() - 1 names
   // the caller's scratch memory. Tasks are handed out one by one, so that a thread that another program slows down
-  // takes fewer; nothing that a task computes may depend on which thread runs it. Tasks must not throw, and one thread
-  // at a time may call.
+  // takes fewer; nothing that a task computes may depend on which thread runs it. Tasks must not throw. Several
+  // threads may call: their loops take turns.
   template <class Task>
   void run(std::size_t n, const Task& task) {
     if (n <= 1 || others_.empty()) {
@@ -44,6 +45,7 @@ class ThreadPool {
   void serve(int thread);
 
   std::vector<std::thread> others_;
+  std::mutex mutex_;  // held by the caller whose loop is under way
   // The loop under way: written by run_loop before `round_` tells the others to read it.
   std::size_t n_ = 0;
   Call call_ = nullptr;

@@ -68,7 +68,7 @@ class CpuTrainingSession final : public TrainingSession {
     pool_->run(chains_.count(), [&](std::size_t s, int thread) {
       gather_data(s);
       gather_chains(s, scratch_[static_cast<std::size_t>(thread)].points());
-      strip_stats_[s] += run_strip(network_, plan_.transition.kind, steps_, nullptr, plan_.n_steps, chains_.strip(s),
+      strip_stats_[s] += run_strip(network_, plan_.transition.kind, steps_, plan_.n_steps, chains_.strip(s),
                                    scratch_[static_cast<std::size_t>(thread)].strip());
       scatter_chains(s);
     });
@@ -146,7 +146,7 @@ class CpuTrainingSession final : public TrainingSession {
       if (plan_.chain_start == ChainStart::data) {
         std::copy_n(batch_.x(s), dim_ * width_, state.x);
       } else {
-        uniform_start_strip(plan_.seed, plan_.shape.dim, state.ids, state.steps, state.x);
+        uniform_start_strip(plan_.seed, plan_.shape.dim, steps_.start, state.ids, state.steps, state.x);
       }
       return;
     }
@@ -161,7 +161,7 @@ class CpuTrainingSession final : public TrainingSession {
       if (unit_float(w.r0) < plan_.reinit_prob) afresh.push_back(lane);
     }
     if (afresh.empty()) return;
-    uniform_start_strip(plan_.seed, plan_.shape.dim, state.ids, state.steps, start);
+    uniform_start_strip(plan_.seed, plan_.shape.dim, steps_.start, state.ids, state.steps, start);
     for (const std::size_t lane : afresh) {
       for (std::size_t d = 0; d < dim_; ++d) state.x[d * width_ + lane] = start[d * width_ + lane];
     }
@@ -231,7 +231,7 @@ class CpuTrainingSession final : public TrainingSession {
   }
 
   void adapt_step_size(const ChainStats& stats) {
-    if (!plan_.target_acceptance || plan_.transition.kind != Transition::Kind::mala || stats.proposed == 0) return;
+    if (!plan_.target_acceptance || stats[Move::local].proposed == 0) return;
     const double log_step = std::log(static_cast<double>(state_.step_size)) +
                             kStepSizeGain * (stats.acceptance() - static_cast<double>(*plan_.target_acceptance));
     state_.step_size = static_cast<float>(std::clamp(std::exp(log_step), kSmallestStepSize, kLargestStepSize));

@@ -41,7 +41,9 @@ Context::Context(int ordinal, void* stream) : ordinal_(ordinal), owned_(stream =
 }
 
 Context::~Context() {
-  if (owned_ && !lost_) cudaStreamDestroy(stream_);  // a lost context frees everything by itself
+  if (lost() != nullptr) return;  // a lost context frees everything by itself
+  if (event_ != nullptr) cudaEventDestroy(event_);
+  if (owned_) cudaStreamDestroy(stream_);
 }
 
 void Context::check(cudaError_t code, const char* what, std::size_t bytes) const {
@@ -55,14 +57,31 @@ void Context::check(cudaError_t code, const char* what, std::size_t bytes) const
   const DeviceError error(
       static_cast<int>(code), sticky,
       fmt::format("cuda:{}: {}: {} ({})", ordinal_, what, cudaGetErrorString(code), cudaGetErrorName(code)));
-  if (sticky && !lost_) lost_ = error;
+  if (sticky) {
+    const std::scoped_lock lock(mutex_);
+    if (!first_error_) lost_.store(&first_error_.emplace(error), std::memory_order_release);
+  }
   throw error;
+}
+
+void Context::order(cudaStream_t first, cudaStream_t later) const {
+  if (first == later) return;
+  // One event serves every call: a wait is for the event's last record, and the lock keeps that this one.
+  const auto queue = [&] {
+    const std::scoped_lock lock(mutex_);
+    cudaError_t code = cudaSuccess;
+    if (event_ == nullptr) code = cudaEventCreateWithFlags(&event_, cudaEventDisableTiming);
+    if (code == cudaSuccess) code = cudaEventRecord(event_, first);
+    if (code == cudaSuccess) code = cudaStreamWaitEvent(later, event_, 0);
+    return code;
+  };
+  check(queue(), "ordering two streams");
 }
 
 void Context::synchronize() const { check(cudaStreamSynchronize(stream_), "waiting for the device"); }
 
 Context::Scope::Scope(const Context& context) {
-  if (context.lost_) throw *context.lost_;
+  if (const DeviceError* lost = context.lost()) throw *lost;
   context.check(cudaGetDevice(&previous_), "asking for the current device");
   context.check(cudaSetDevice(context.ordinal_), "choosing the device");
 }

@@ -4,8 +4,10 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "ebmcuda/error.hpp"
@@ -28,8 +30,10 @@ class Context {
   cudaStream_t stream() const noexcept { return stream_; }
   int ordinal() const noexcept { return ordinal_; }
   const cudaDeviceProp& properties() const noexcept { return properties_; }
-  // The sticky error that ended this context, if any.
-  const std::optional<DeviceError>& lost() const noexcept { return lost_; }
+  // The sticky error that ended this context; null: none did. Any thread may find it, and all may ask.
+  const DeviceError* lost() const noexcept { return lost_.load(std::memory_order_acquire); }
+  // Work that is queued on `later` from now on waits for what is queued on `first`; the host does not.
+  void order(cudaStream_t first, cudaStream_t later) const;
 
   // Makes the context's device current and puts the caller's back afterwards. Throws the first sticky error when the
   // context is lost.
@@ -49,7 +53,10 @@ class Context {
   bool owned_;
   cudaStream_t stream_ = nullptr;
   cudaDeviceProp properties_{};
-  mutable std::optional<DeviceError> lost_;
+  mutable std::mutex mutex_;  // of what follows
+  mutable cudaEvent_t event_ = nullptr;
+  mutable std::optional<DeviceError> first_error_;
+  mutable std::atomic<const DeviceError*> lost_ = nullptr;  // first_error_, once it is there
 };
 
 // A CUDA event without timing; the host waits on it without stopping the stream.

@@ -35,6 +35,7 @@ class CudaChainSet final : public ChainSet {
         counts_(context_, 1),
         plan_(*network_, {.proposal = true, .base = base.has_value()}, n_) {
     restarted_.fill_zero();
+    counts_.fill_zero();
     if (base) base_.emplace(context_, *base, network_->view().dim);
     scope_.reset();
   }
@@ -47,7 +48,7 @@ class CudaChainSet final : public ChainSet {
     const Context::Scope scope(*context_);
     x_.download(x);
   }
-  void start_uniform() override {
+  void start_uniform(const Transition&) override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
     context_->check(launch_uniform_start(chains(), network_->view().dim, context_->stream()),
@@ -55,14 +56,17 @@ class CudaChainSet final : public ChainSet {
     context_->synchronize();
   }
 
-  ChainStats run(const Transition& transition, std::int64_t n_steps, float beta) override {
+  void run(const Transition& transition, std::int64_t n_steps, float beta) override {
     const Context::Scope scope(*context_);
-    if (n_ == 0) return {};
-    const DeviceTransition step(context_, transition);
-    StepView view = step.view();
+    if (n_ == 0) return;
+    // A box goes to the device when it is new, and the host waits for that copy alone.
+    if (!step_ || transition != transition_) {
+      step_.emplace(context_, transition);
+      transition_ = transition;
+    }
+    StepView view = step_->view();
     view.beta = beta;
     if (base_ && view.mala) base_->apply(&view);
-    counts_.fill_zero();
     if (mma_ != nullptr && mma_->serves(view.mala)) {
       mma_->launch(chains(), view, n_steps, counts_.data(), context_->stream());
     } else {
@@ -70,9 +74,18 @@ class CudaChainSet final : public ChainSet {
           launch_chains(plan_.plan(), network_->view(), chains(), view, n_steps, counts_.data(), context_->stream()),
           "launching the chains");
     }
+    chain_steps_ += static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n_steps * transition.evaluations);
+  }
+  ChainStats stats() const override {
+    const Context::Scope scope(*context_);
     ChainCounts counts{};
     counts_.download({&counts, 1});
-    return to_stats(counts, static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n_steps));
+    return to_stats(counts, chain_steps_);
+  }
+  void clear_stats() override {
+    const Context::Scope scope(*context_);
+    counts_.fill_zero();
+    chain_steps_ = 0;
   }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
@@ -125,7 +138,10 @@ class CudaChainSet final : public ChainSet {
   DeviceArray<float> x_;
   DeviceArray<std::uint64_t> ids_, steps_;
   DeviceArray<std::uint8_t> restarted_;
-  DeviceArray<ChainCounts> counts_;
+  DeviceArray<ChainCounts> counts_;  // of every run since they were cleared
+  std::uint64_t chain_steps_ = 0;    // of the same runs
+  Transition transition_;            // what step_ was made of
+  std::optional<DeviceTransition> step_;
   OwnedPlan plan_;
   std::optional<DeviceBase> base_;
 };

@@ -57,7 +57,7 @@ class CudaTrainingSession final : public TrainingSession {
         batch_labels_(context_, labels.empty() ? 0 : static_cast<std::size_t>(plan_.batch_size)),
         energy_(context_, static_cast<std::size_t>(2 * plan_.batch_size)),
         cross_entropy_(context_, batch_labels_.size()),
-        chains_plan_(network_, {.proposal = plan_.transition.kind == Transition::Kind::mala}, plan_.batch_size),
+        chains_plan_(network_, {.proposal = plan_.transition.kind == SamplerKind::mala}, plan_.batch_size),
         gradient_(network_, 2, plan_.batch_size),
         ring_(context_, kRing),
         records_{PinnedArray<IterationRecord>(context_, kRing), PinnedArray<IterationRecord>(context_, kRing)},
@@ -65,7 +65,7 @@ class CudaTrainingSession final : public TrainingSession {
         iteration_(start.iteration) {
     const TrainingClock clock = clock_of(start);
     clock_ = DeviceArray<TrainingClock>(context_, std::span<const TrainingClock>(&clock, 1));
-    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind == Transition::Kind::mala)) mma_.reset();
+    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind == SamplerKind::mala)) mma_.reset();
     if (mma_ != nullptr) mma_->prepare(step_view());  // a capture cannot hold a compilation
     graph_.emplace(context_, [this](cudaStream_t stream) { queue_iteration(stream); });
   }
@@ -235,7 +235,7 @@ class CudaTrainingSession final : public TrainingSession {
     view.iterations = plan_.iterations;
     view.decay = static_cast<int>(adam.decay);
     view.target_acceptance =
-        plan_.target_acceptance && plan_.transition.kind == Transition::Kind::mala ? *plan_.target_acceptance : -1.0f;
+        plan_.target_acceptance && plan_.transition.kind == SamplerKind::mala ? *plan_.target_acceptance : -1.0f;
     return view;
   }
 

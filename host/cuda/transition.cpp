@@ -20,9 +20,9 @@ std::vector<float> padded_root(const GaussianBase& base, const LayerView& layer)
 DeviceTransition::DeviceTransition(std::shared_ptr<const Context> context, const Transition& transition)
     : clamp_lo_(context, std::span<const float>(transition.clamp_lo)),
       clamp_hi_(context, std::span<const float>(transition.clamp_hi)) {
-  view_.mala = transition.kind == Transition::Kind::mala;
+  view_.mala = transition.kind == SamplerKind::mala;
   view_.step_size = transition.step_size;
-  view_.noise_scale = transition.noise_scale;
+  view_.noise_scale = transition.own[LangevinTraits::kNoiseScale];
   view_.grad_clip = transition.grad_clip;
   view_.clamp_lo = clamp_lo_.data();
   view_.clamp_hi = clamp_hi_.data();
@@ -40,12 +40,9 @@ ChainStats to_stats(const ChainCounts& counts, std::uint64_t steps) {
   stats.steps = steps;
   stats.restarts = counts.restarts;
   stats.reinitialized = counts.reinitialized;
-  stats.proposed = counts.proposed;
-  stats.accepted = counts.accepted;
-  stats.jumps_proposed = counts.jumps_proposed;
-  stats.jumps_accepted = counts.jumps_accepted;
-  stats.differences_proposed = counts.differences_proposed;
-  stats.differences_accepted = counts.differences_accepted;
+  stats[Move::local] = {counts.proposed, counts.accepted};
+  stats[Move::jump] = {counts.jumps_proposed, counts.jumps_accepted};
+  stats[Move::difference] = {counts.differences_proposed, counts.differences_accepted};
   return stats;
 }
 

@@ -227,7 +227,7 @@ std::pair<float, float> draw_point(Density2d density, const PhiloxWords& w) {
       return {inside_unit(column - 2, w.r1), inside_unit(row - 2, w.r2)};
     }
   }
-  const auto [a, b] = normal_pair(w.r2, w.r3);
+  const auto [a, b] = double_normal_pair(w.r2, w.r3);
   return {static_cast<float>(centre.x + sigma * a), static_cast<float>(centre.y + sigma * b)};
 }
 

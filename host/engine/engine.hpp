@@ -11,6 +11,7 @@
 // OutOfMemory and std::bad_alloc only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -26,16 +27,17 @@
 
 namespace ebm {
 
-// One step of the Markov chain, numbers resolved. The K-step loop of an engine is written once over this.
+// One transition of the Markov chain, numbers resolved: what the body of a sampler (ebmcuda/samplers) reads.
 struct Transition {
-  enum class Kind { langevin, mala };
-  Kind kind = Kind::langevin;
+  SamplerKind kind = SamplerKind::langevin;
+  std::int64_t evaluations = 1;  // of the gradient; a chain's step number advances by as many
   float step_size = 0.01f;
-  float noise_scale = 0.0f;                                  // langevin
+  std::array<float, 4> own{};                                // the sampler's own numbers
   float grad_clip = std::numeric_limits<float>::infinity();  // infinity: off
   std::vector<float> clamp_lo, clamp_hi;                     // D values each, or both empty
-  float jump_prob = 0.0f;                                    // mala
-  float difference_prob = 0.0f;                              // mala, in a TrainingSession only
+  std::vector<float> start_lo, start_hi;  // where uniform starts and jumps go, D values each; both empty: +-3
+  float jump_prob = 0.0f;                 // Metropolis-adjusted samplers
+  float difference_prob = 0.0f;           // the same, in a TrainingSession only
   bool operator==(const Transition&) const = default;
 };
 
@@ -47,17 +49,21 @@ struct GaussianBase {
 };
 
 // n chains that stay on the device between calls. Chain i is (ids[i], its own step number); its next state depends on
-// nothing else.
+// nothing else. Sets of one function may be used by as many threads as there are sets; one set by one at a time.
 class ChainSet {
  public:
   virtual ~ChainSet() = default;
   // Positions [n, D].
   virtual void set_positions(std::span<const float> x) = 0;
   virtual void positions(std::span<float> x) const = 0;
-  // Every chain to the uniform start of its current step (purpose 1).
-  virtual void start_uniform() = 0;
-  // n_steps of the transition on exp(-E). A set made with a base runs mala only, on exp(-(beta E + (1 - beta) E0)).
-  virtual ChainStats run(const Transition& transition, std::int64_t n_steps, float beta = 1.0f) = 0;
+  // Every chain to the uniform start of its current step (purpose 1), in the transition's start region.
+  virtual void start_uniform(const Transition& transition = {}) = 0;
+  // n transitions on exp(-E). A set made with a base runs Metropolis-adjusted samplers only, on
+  // exp(-(beta E + (1 - beta) E0)). Queued: a device need not be done when this returns, and the host does not wait.
+  virtual void run(const Transition& transition, std::int64_t n, float beta = 1.0f) = 0;
+  // What the runs since the set was made, or since clear_stats(), counted; waits for them.
+  virtual ChainStats stats() const = 0;
+  virtual void clear_stats() = 0;
   // E of the current positions, and E0 where there is a base (else leave it empty), n values each.
   virtual void energies(std::span<float> energy, std::span<float> base_energy = {}) const = 0;
   // 1 where a chain has been restarted since the set was made.

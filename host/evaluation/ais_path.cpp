@@ -70,7 +70,12 @@ double interpolate(const std::vector<Stop>& stops, double at, Key key, Value val
   return (1 - share) * value(next - 1) + share * value(next);
 }
 
-Ladder place_rungs(const std::vector<Stop>& stops, std::int64_t temperatures) {
+struct Placement {
+  Ladder ladder;
+  double length;
+};
+
+Placement place_rungs(const std::vector<Stop>& stops, std::int64_t temperatures) {
   const std::size_t n = stops.size();
   // A running mean of five: single estimates scatter. A floor keeps a stretch that looks free from being leapt over.
   std::vector<double> metric(n);
@@ -98,7 +103,7 @@ Ladder place_rungs(const std::vector<Stop>& stops, std::int64_t temperatures) {
   }
   ladder.beta.front() = 0;
   ladder.beta.back() = 1;
-  return ladder;
+  return {std::move(ladder), total};
 }
 
 }  // namespace
@@ -134,8 +139,8 @@ std::vector<float> AnnealingBase::draw(std::uint64_t seed, const std::vector<std
   for (std::size_t i = 0; i < ids.size(); ++i) {
     for (std::size_t d = 0; d < n; d += 4) {
       const PhiloxWords w = philox(seed, Purpose::evaluation, ids[i], 0, static_cast<std::uint32_t>(d / 4));
-      std::tie(z[d], z[d + 1]) = normal_pair(w.r0, w.r1);
-      std::tie(z[d + 2], z[d + 3]) = normal_pair(w.r2, w.r3);
+      std::tie(z[d], z[d + 1]) = double_normal_pair(w.r0, w.r1);
+      std::tie(z[d + 2], z[d + 3]) = double_normal_pair(w.r2, w.r3);
     }
     solve_upper(root, std::span(z).first(n));
     for (std::size_t d = 0; d < n; ++d) x[i * n + d] = static_cast<float>(z[d] + gaussian_.mean[d]);
@@ -146,17 +151,25 @@ std::vector<float> AnnealingBase::draw(std::uint64_t seed, const std::vector<std
 Ladder pilot_ladder(const EnergyFunction& function, const AnnealingBase& base, std::uint64_t seed,
                     std::vector<std::uint64_t> ids, std::int64_t temperatures, float target_acceptance,
                     const std::function<bool()>& report) {
+  return run_pilot(function, base, seed, std::move(ids), temperatures, target_acceptance, report).ladder;
+}
+
+Pilot run_pilot(const EnergyFunction& function, const AnnealingBase& base, std::uint64_t seed,
+                std::vector<std::uint64_t> ids, std::int64_t temperatures, float target_acceptance,
+                const std::function<bool()>& report) {
   const std::size_t n = ids.size();
   const std::vector<float> start = base.draw(seed, ids);
   const auto chains = function.chains(seed, std::move(ids), std::vector<std::uint64_t>(n, 0), base.gaussian());
   chains->set_positions(start);
 
   Transition transition;
-  transition.kind = Transition::Kind::mala;
+  transition.kind = SamplerKind::mala;
   double log_step_size = std::log(0.1), beta = 0;
   const auto run = [&] {
     transition.step_size = static_cast<float>(std::exp(log_step_size));
-    return chains->run(transition, kHalfStop, static_cast<float>(beta)).acceptance();
+    chains->clear_stats();
+    chains->run(transition, kHalfStop, static_cast<float>(beta));
+    return chains->stats().acceptance();
   };
   const auto adapt = [&] {
     log_step_size += kAdaptation * (run() - static_cast<double>(target_acceptance));
@@ -187,7 +200,10 @@ Ladder pilot_ladder(const EnergyFunction& function, const AnnealingBase& base, s
     const double move = spread > 0 ? kPilotLength / spread : kLargestMove;
     beta = std::min(1.0, beta + std::clamp(move, std::min(smallest, kLargestMove), kLargestMove));
   }
-  return place_rungs(stops, temperatures);
+  Placement placed = place_rungs(stops, temperatures);
+  Pilot pilot{std::move(placed.ladder), placed.length, std::vector<float>(start.size())};
+  chains->positions(pilot.ends);
+  return pilot;
 }
 
 }  // namespace ebm

@@ -35,10 +35,21 @@ struct Ladder {
   std::vector<float> beta, step_size;
 };
 
+// A pilot run's findings.
+struct Pilot {
+  Ladder ladder;            // empty when abandoned
+  double length = 0;        // of the path in the friction metric: the shorter, the less the log weights vary
+  std::vector<float> ends;  // [n, D] model space: its chains on the model itself
+};
+
 // A pilot run on chains of its own (`ids`): anneals adaptively, fits a step size to `target_acceptance` on the way and
 // measures at every stop the spread of U = E - E0 and how fast it is forgotten. The rungs then have equal length in the
 // friction metric sqrt(Var(U) tau) d beta, which minimises the variance of the work (Sivak and Crooks 2012,
-// arXiv 1201.4166). `report` is called now and then; false abandons the pilot and returns an empty ladder.
+// arXiv 1201.4166). `report` is called now and then; false abandons the pilot.
+Pilot run_pilot(const EnergyFunction& function, const AnnealingBase& base, std::uint64_t seed,
+                std::vector<std::uint64_t> ids, std::int64_t temperatures, float target_acceptance,
+                const std::function<bool()>& report);
+// The ladder alone.
 Ladder pilot_ladder(const EnergyFunction& function, const AnnealingBase& base, std::uint64_t seed,
                     std::vector<std::uint64_t> ids, std::int64_t temperatures, float target_acceptance,
                     const std::function<bool()>& report);

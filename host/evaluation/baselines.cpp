@@ -1,5 +1,6 @@
 #include "ebmcuda/baselines.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -14,6 +15,7 @@ namespace {
 
 // One k-means++ draw per component, clear of the blocks that AIS uses under the same purpose.
 constexpr std::uint32_t kSeedingBlock = 0xFFFF;
+constexpr double kGaussianRidge = 1e-6, kMixtureRidge = 1e-3;
 constexpr double kSmallestGain = 1e-5;  // nats per point and iteration, below which expectation maximisation stops
 
 void require_data(MatrixView x, double ridge) {
@@ -26,8 +28,8 @@ std::vector<double> factor(Moments moments, double diagonal) {
   const std::size_t n = moments.mean.size();
   add_to_diagonal(moments.covariance, n, diagonal);
   auto root = cholesky(std::move(moments.covariance), n);
-  require(root.has_value(), "ridge", diagonal,
-          "the covariance is singular; give a larger ridge, or data that vary in every dimension");
+  require(root.has_value(), "x", fmt::format("{} columns", n),
+          fmt::format("their covariance is singular with a ridge of {}: some depend linearly on others", diagonal));
   return *std::move(root);
 }
 
@@ -37,12 +39,35 @@ double log_normalizer(std::span<const double> root, std::size_t n) {
   return result;
 }
 
-double mean_over_rows(MatrixView x, std::size_t dim, const auto& log_density) {
+double mean_over_rows(MatrixView x, const ColumnScaling& scaling, const auto& log_density) {
   require(x.rows >= 1, "x", x.rows, "must hold at least one point");
-  require_points("x", x, static_cast<int>(dim));
+  require_points("x", x, static_cast<int>(scaling.dim()));
+  std::vector<double> z(scaling.kept().size());
   double sum = 0;
-  for (std::size_t i = 0; i < x.rows; ++i) sum += log_density(x.row(i));
-  return sum / static_cast<double>(x.rows);
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    scaling.apply(x.row(i), z);
+    sum += log_density(z);
+  }
+  return sum / static_cast<double>(x.rows) - scaling.log_volume();
+}
+
+// The columns that vary, standardised. Single precision is plenty for numbers of size one.
+Matrix standardized(MatrixView x, const ColumnScaling& scaling) {
+  Matrix result(x.rows, scaling.kept().size());
+  std::vector<double> z(result.cols());
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    scaling.apply(x.row(i), z);
+    std::ranges::transform(z, result.row(i).begin(), [](double v) { return static_cast<float>(v); });
+  }
+  return result;
+}
+
+ColumnScaling scaling_of(MatrixView x, double ridge) {
+  require_data(x, ridge);
+  ColumnScaling scaling(x);
+  require(!scaling.kept().empty(), "x", fmt::format("{} x {}", x.rows, x.cols),
+          "every column is constant: there is no density to fit");
+  return scaling;
 }
 
 double square_distance(std::span<const float> a, std::span<const float> b) {
@@ -84,6 +109,35 @@ std::vector<std::size_t> seed_clusters(MatrixView x, int components, std::uint64
 
 }  // namespace
 
+ColumnScaling::ColumnScaling(MatrixView x) : dim_(x.cols) {
+  const auto n = static_cast<double>(x.rows);
+  for (std::size_t d = 0; d < x.cols; ++d) {
+    float lo = x.row(0)[d], hi = lo;
+    double mean = 0, square = 0;
+    for (std::size_t i = 0; i < x.rows; ++i) {
+      lo = std::min(lo, x.row(i)[d]);
+      hi = std::max(hi, x.row(i)[d]);
+      mean += static_cast<double>(x.row(i)[d]) / n;
+    }
+    if (lo == hi) {
+      constant_.push_back(d);
+      continue;
+    }
+    for (std::size_t i = 0; i < x.rows; ++i) {
+      const double away = static_cast<double>(x.row(i)[d]) - mean;
+      square += away * away / n;
+    }
+    kept_.push_back(d);
+    mean_.push_back(mean);
+    std_.push_back(std::sqrt(square));
+    log_volume_ += std::log(std_.back());
+  }
+}
+
+void ColumnScaling::apply(std::span<const float> x, std::span<double> z) const {
+  for (std::size_t k = 0; k < kept_.size(); ++k) z[k] = (static_cast<double>(x[kept_[k]]) - mean_[k]) / std_[k];
+}
+
 GaussianDensity GaussianDensity::from_moments(Moments moments, double diagonal) {
   GaussianDensity result;
   result.mean_ = moments.mean;
@@ -93,14 +147,14 @@ GaussianDensity GaussianDensity::from_moments(Moments moments, double diagonal) 
 }
 
 GaussianDensity GaussianDensity::fit(MatrixView x, double ridge) {
-  require_data(x, ridge);
-  Moments fitted = moments(x);
-  const double diagonal = ridge * fitted.mean_variance();
-  return from_moments(std::move(fitted), diagonal);
+  ColumnScaling scaling = scaling_of(x, ridge);
+  GaussianDensity result = from_moments(moments(standardized(x, scaling)), ridge);
+  result.scaling_ = std::move(scaling);
+  return result;
 }
 
-double GaussianDensity::log_density(std::span<const float> x, std::span<double> work) const {
-  for (std::size_t d = 0; d < work.size(); ++d) work[d] = static_cast<double>(x[d]) - mean_[d];
+double GaussianDensity::log_density(std::span<const double> z, std::span<double> work) const {
+  for (std::size_t d = 0; d < work.size(); ++d) work[d] = z[d] - mean_[d];
   solve_transposed(root_, work);
   double square = 0;
   for (const double v : work) square += v * v;
@@ -109,49 +163,52 @@ double GaussianDensity::log_density(std::span<const float> x, std::span<double> 
 
 double GaussianDensity::log_density(std::span<const float> x) const {
   require(x.size() == dim(), "x", x.size(), fmt::format("must hold {} values", dim()));
-  std::vector<double> work(dim());
-  return log_density(x, work);
+  std::vector<double> z(mean_.size()), work(mean_.size());
+  scaling_.apply(x, z);
+  return log_density(z, work) - scaling_.log_volume();
 }
 
 double GaussianDensity::mean_log_likelihood(MatrixView x) const {
-  std::vector<double> work(dim());
-  return mean_over_rows(x, dim(), [&](std::span<const float> row) { return log_density(row, work); });
+  std::vector<double> work(mean_.size());
+  return mean_over_rows(x, scaling_, [&](std::span<const double> z) { return log_density(z, work); });
 }
 
-GaussianMixture GaussianMixture::fit(MatrixView x, int components, std::uint64_t seed, double ridge,
-                                     int max_iterations) {
-  require_data(x, ridge);
+GaussianMixture GaussianMixture::fit(MatrixView x, int components, std::uint64_t seed,
+                                     std::optional<double> given_ridge, int max_iterations) {
+  const double ridge = given_ridge.value_or(components == 1 ? kGaussianRidge : kMixtureRidge);
   require(components >= 1 && static_cast<std::size_t>(components) <= x.rows, "components", components,
           fmt::format("must be in 1 .. {}, the number of points", x.rows));
   require(max_iterations >= 1, "max_iterations", max_iterations, "must be >= 1");
 
   const auto n_components = static_cast<std::size_t>(components);
-  const auto n = static_cast<double>(x.rows);
-  const Moments whole = moments(x);
-  const double diagonal = ridge * whole.mean_variance();
   GaussianMixture result;
+  result.scaling_ = scaling_of(x, ridge);
+  const Matrix points = standardized(x, result.scaling_);
+  const std::size_t dim = points.cols();
+  const auto n = static_cast<double>(x.rows);
   // A component that no point belongs to has the data's own shape and no weight.
-  result.components_.assign(n_components, GaussianDensity::from_moments(whole, diagonal));
+  result.components_.assign(n_components, GaussianDensity::from_moments(moments(points), ridge));
   result.log_weights_.assign(n_components, -std::numeric_limits<double>::infinity());
 
   // responsibility[k][i]: the share of point i that component k takes.
   std::vector<std::vector<double>> responsibility(n_components, std::vector<double>(x.rows));
-  const std::vector<std::size_t> owner = seed_clusters(x, components, seed);
+  const std::vector<std::size_t> owner = seed_clusters(points, components, seed);
   for (std::size_t i = 0; i < x.rows; ++i) responsibility[owner[i]][i] = 1;
 
   double previous = -std::numeric_limits<double>::infinity();
-  std::vector<double> terms(n_components), work(x.cols);
+  std::vector<double> terms(n_components), work(dim), z(dim);
   for (int iteration = 0; iteration < max_iterations; ++iteration) {
     for (std::size_t k = 0; k < n_components; ++k) {
       double share = 0;
       for (const double r : responsibility[k]) share += r;
       result.log_weights_[k] = std::log(share / n);
       if (share < 1e-6) continue;  // keeps its shape; it may come back
-      result.components_[k] = GaussianDensity::from_moments(moments(x, responsibility[k]), diagonal);
+      result.components_[k] = GaussianDensity::from_moments(moments(points, responsibility[k]), ridge);
     }
     double likelihood = 0;
     for (std::size_t i = 0; i < x.rows; ++i) {
-      const double log_p = result.log_terms(x.row(i), terms, work);
+      std::ranges::copy(points.row(i), z.begin());
+      const double log_p = result.log_terms(z, terms, work);
       likelihood += log_p / n;
       for (std::size_t k = 0; k < n_components; ++k) responsibility[k][i] = std::exp(terms[k] - log_p);
     }
@@ -161,22 +218,22 @@ GaussianMixture GaussianMixture::fit(MatrixView x, int components, std::uint64_t
   return result;
 }
 
-double GaussianMixture::log_terms(std::span<const float> x, std::span<double> terms, std::span<double> work) const {
-  for (std::size_t k = 0; k < terms.size(); ++k) terms[k] = log_weights_[k] + components_[k].log_density(x, work);
+double GaussianMixture::log_terms(std::span<const double> z, std::span<double> terms, std::span<double> work) const {
+  for (std::size_t k = 0; k < terms.size(); ++k) terms[k] = log_weights_[k] + components_[k].log_density(z, work);
   return log_sum_exp(terms);
 }
 
 double GaussianMixture::log_density(std::span<const float> x) const {
-  const std::size_t dim = components_.front().dim();
-  require(x.size() == dim, "x", x.size(), fmt::format("must hold {} values", dim));
-  std::vector<double> terms(components_.size()), work(dim);
-  return log_terms(x, terms, work);
+  require(x.size() == scaling_.dim(), "x", x.size(), fmt::format("must hold {} values", scaling_.dim()));
+  const std::size_t dim = scaling_.kept().size();
+  std::vector<double> terms(components_.size()), work(dim), z(dim);
+  scaling_.apply(x, z);
+  return log_terms(z, terms, work) - scaling_.log_volume();
 }
 
 double GaussianMixture::mean_log_likelihood(MatrixView x) const {
-  const std::size_t dim = components_.front().dim();
-  std::vector<double> terms(components_.size()), work(dim);
-  return mean_over_rows(x, dim, [&](std::span<const float> row) { return log_terms(row, terms, work); });
+  std::vector<double> terms(components_.size()), work(scaling_.kept().size());
+  return mean_over_rows(x, scaling_, [&](std::span<const double> z) { return log_terms(z, terms, work); });
 }
 
 }  // namespace ebm

@@ -15,11 +15,10 @@ void ReplayBufferOptions::validate() const {
   require_probability("reinit_prob", reinit_prob);
 }
 
-ReplayBuffer::ReplayBuffer(const Mlp& model, ReplayBufferOptions options, std::uint64_t seed)
+ReplayBuffer::ReplayBuffer(const Mlp& model, ReplayBufferOptions options, std::uint64_t seed, const Sampler& sampler)
     : options_(options), seed_(seed) {
   options_.validate();
-  // The uniform start in model space: the standardisation plays no part here.
-  x_ = uniform_start(Mlp(model.shape()), options_.capacity, seed);
+  x_ = uniform_start_in(model, resolve(sampler, model), options_.capacity, seed);
   steps_.assign(static_cast<std::size_t>(options_.capacity), 0);
 }
 
@@ -80,7 +79,8 @@ Matrix ReplayBuffer::run(const Mlp& model, const Sampler& sampler, std::int64_t 
 
   const auto chains = function->chains(seed_, slots, steps);
   chains->set_positions(x.values());
-  ChainStats run = chains->run(transition, n_steps);
+  chains->run(transition, n_steps);
+  ChainStats run = chains->stats();
   run.reinitialized = fresh.size();
   chains->positions(x.values());
   for (std::size_t i = 0; i < n; ++i) {

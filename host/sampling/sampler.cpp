@@ -1,5 +1,6 @@
 #include "ebmcuda/sampler.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -7,6 +8,7 @@
 #include "host/core/check.hpp"
 #include "host/engine/engine.hpp"
 #include "host/sampling/transition.hpp"
+#include "kernels/math/normal.hpp"
 
 namespace ebm {
 namespace {
@@ -14,17 +16,52 @@ namespace {
 constexpr std::uint64_t kChainLimit = std::uint64_t{1} << 56;
 constexpr std::uint64_t kStepLimit = std::uint64_t{1} << 48;
 
-void validate_limits(const std::optional<float>& grad_clip, const std::optional<Box>& clamp, int dim) {
-  if (grad_clip) require_positive("grad_clip", *grad_clip);
-  if (clamp) require_box("clamp", *clamp, dim);
-}
-
+// A uniform start is uniform over [-3, 3] in model space, as far as the box has a part there, else over the box: so
+// that no chain ever begins outside, and a jump's region is known on both sides of the move.
 void resolve_box(const std::optional<Box>& clamp, const Mlp& model, Transition* transition) {
   if (!clamp) return;
   Box box = to_model_space(*clamp, model);
+  for (std::size_t d = 0; d < box.lo.size(); ++d) {
+    const float lo = std::max(box.lo[d], -kStartRadius), hi = std::min(box.hi[d], kStartRadius);
+    transition->start_lo.push_back(lo < hi ? lo : box.lo[d]);
+    transition->start_hi.push_back(lo < hi ? hi : box.hi[d]);
+  }
   transition->clamp_lo = std::move(box.lo);
   transition->clamp_hi = std::move(box.hi);
 }
+
+struct Validate {
+  int dim;
+  void number(const Parameter& p, double value) const {
+    require(p.range.contains(value), p.name, value, p.range.text());
+  }
+  void operator()(const Parameter& p, float value) const { number(p, static_cast<double>(value)); }
+  void operator()(const Parameter& p, std::int64_t value) const {
+    require(p.range.contains(static_cast<double>(value)), p.name, value, p.range.text());
+  }
+  void operator()(const Parameter& p, const std::optional<float>& value) const {
+    if (value) number(p, static_cast<double>(*value));
+  }
+  void operator()(const Parameter& p, const std::optional<Box>& box) const {
+    if (box) require_box(p.name, *box, dim);
+  }
+};
+
+struct Describe {
+  std::string text;
+  template <class Number>
+  void add(const Parameter& p, const Number& value) {
+    text += fmt::format(", {} {:.4g}", p.name, static_cast<double>(value));
+  }
+  void operator()(const Parameter& p, float value) { add(p, value); }
+  void operator()(const Parameter& p, std::int64_t value) { add(p, value); }
+  void operator()(const Parameter& p, const std::optional<float>& value) {
+    if (value) add(p, *value);
+  }
+  void operator()(const Parameter& p, const std::optional<Box>& box) {
+    if (box) text += fmt::format(", {} given", p.name);
+  }
+};
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -38,12 +75,6 @@ double LangevinDynamics::temperature() const {
   const double noise =
       noise_scale ? static_cast<double>(*noise_scale) : std::sqrt(2.0 * static_cast<double>(step_size));
   return noise * noise / (2.0 * static_cast<double>(step_size));
-}
-
-void LangevinDynamics::validate(int dim) const {
-  require_positive("step_size", step_size);
-  if (noise_scale) require_non_negative("noise_scale", *noise_scale);
-  validate_limits(grad_clip, clamp, dim);
 }
 
 LangevinDynamics LangevinDynamics::jem() {
@@ -74,54 +105,142 @@ LangevinDynamics LangevinDynamics::from_decoupled(float a, float s) {
   return {.step_size = a, .noise_scale = s, .grad_clip = {}, .clamp = {}};
 }
 
-void Mala::validate(int dim) const {
-  require_positive("step_size", step_size);
-  require_probability("jump_prob", jump_prob);
-  validate_limits(grad_clip, clamp, dim);
+bool Range::contains(double value) const {
+  return std::isfinite(value) && value <= highest && (lowest_allowed ? value >= lowest : value > lowest);
+}
+
+std::string Range::text() const {
+  const bool below = std::isfinite(lowest), above = std::isfinite(highest);
+  if (below && above) return fmt::format("must be in {}{}, {}]", lowest_allowed ? '[' : '(', lowest, highest);
+  if (below) return fmt::format("must be finite and {} {}", lowest_allowed ? ">=" : ">", lowest);
+  return above ? fmt::format("must be finite and <= {}", highest) : "must be finite";
+}
+
+#define EBM_VALIDATE(name, type)       \
+  void type::validate(int dim) const { \
+    const Validate check{dim};         \
+    parameters(*this, check);          \
+  }
+EBM_SAMPLERS(EBM_VALIDATE)
+#undef EBM_VALIDATE
+
+void validate(const Sampler& sampler, int dim) {
+  std::visit([dim](const auto& s) { s.validate(dim); }, sampler);
+}
+
+SamplerKind kind_of(const Sampler& sampler) { return static_cast<SamplerKind>(sampler.index()); }
+
+std::string_view to_string(SamplerKind kind) {
+  return std::visit([](const auto& s) { return s.kName; }, default_sampler(kind));
+}
+
+SamplerKind parse_sampler_kind(std::string_view name, std::string_view field) {
+  std::string known;
+#define EBM_PARSE(key, type)                        \
+  if (name == type::kName) return SamplerKind::key; \
+  known += fmt::format(" {}", type::kName);
+  EBM_SAMPLERS(EBM_PARSE)
+#undef EBM_PARSE
+  reject(field, name, "must be one of" + known);
+}
+
+Sampler default_sampler(SamplerKind kind) {
+  switch (kind) {
+#define EBM_DEFAULT(name, type) \
+  case SamplerKind::name:       \
+    return type{};
+    EBM_SAMPLERS(EBM_DEFAULT)
+#undef EBM_DEFAULT
+  }
+  reject("sampler", static_cast<int>(kind), "is not a sampler");
+}
+
+bool is_metropolis(SamplerKind kind) {
+  return std::visit([]<class S>(const S&) { return S::Traits::kMetropolis; }, default_sampler(kind));
 }
 
 std::string describe(const Sampler& sampler) {
-  if (const auto* langevin = std::get_if<LangevinDynamics>(&sampler)) {
-    return fmt::format("langevin dynamics, step_size {:.4g}, noise_scale {:.4g} (temperature {:.4g})",
-                       langevin->step_size, langevin->effective_noise_scale(), langevin->temperature());
-  }
-  const auto& mala = std::get<Mala>(sampler);
-  return fmt::format("metropolis-adjusted langevin (mala), step_size {:.4g}, jump_prob {:.4g} (temperature 1)",
-                     mala.step_size, mala.jump_prob);
+  Describe walk{std::string(to_string(kind_of(sampler)))};
+  visit_parameters(sampler, walk);
+  const auto* langevin = std::get_if<LangevinDynamics>(&sampler);
+  return fmt::format("{} (temperature {:.4g})", walk.text, langevin != nullptr ? langevin->temperature() : 1.0);
+}
+
+std::string_view prefix_of(Move move) {
+  constexpr std::string_view kPrefixes[kMoves] = {"", "jumps_", "differences_"};
+  return kPrefixes[static_cast<int>(move)];
 }
 
 ChainStats& ChainStats::operator+=(const ChainStats& other) {
   steps += other.steps;
   restarts += other.restarts;
   reinitialized += other.reinitialized;
-  proposed += other.proposed;
-  accepted += other.accepted;
-  jumps_proposed += other.jumps_proposed;
-  jumps_accepted += other.jumps_accepted;
-  differences_proposed += other.differences_proposed;
-  differences_accepted += other.differences_accepted;
+  for (std::size_t m = 0; m < moves.size(); ++m) {
+    moves[m].proposed += other.moves[m].proposed;
+    moves[m].accepted += other.moves[m].accepted;
+  }
   return *this;
 }
 
-Transition resolve(const Sampler& sampler, const Mlp& model) {
-  Transition transition;
-  if (const auto* langevin = std::get_if<LangevinDynamics>(&sampler)) {
-    langevin->validate(model.dim());
-    transition.kind = Transition::Kind::langevin;
-    transition.step_size = langevin->step_size;
-    transition.noise_scale = langevin->effective_noise_scale();
-    if (langevin->grad_clip) transition.grad_clip = *langevin->grad_clip;
-    resolve_box(langevin->clamp, model, &transition);
-  } else {
-    const auto& mala = std::get<Mala>(sampler);
-    mala.validate(model.dim());
-    transition.kind = Transition::Kind::mala;
-    transition.step_size = mala.step_size;
-    transition.jump_prob = mala.jump_prob;
-    if (mala.grad_clip) transition.grad_clip = *mala.grad_clip;
-    resolve_box(mala.clamp, model, &transition);
+namespace {
+
+// The fields that a sampler shares with others go to the transition by name.
+struct Resolve {
+  const Mlp& model;
+  Transition* transition;
+  void operator()(const Parameter& p, float value) const {
+    if (p.name == "step_size") transition->step_size = value;
+    if (p.name == kJumpProb.name) transition->jump_prob = value;
   }
+  void operator()(const Parameter& p, const std::optional<float>& value) const {
+    if (p.name == kGradClip.name && value) transition->grad_clip = *value;
+  }
+  void operator()(const Parameter&, std::int64_t) const {}
+  void operator()(const Parameter&, const std::optional<Box>& box) const { resolve_box(box, model, transition); }
+};
+
+}  // namespace
+
+Transition resolve(const Sampler& sampler, const Mlp& model) {
+  validate(sampler, model.dim());
+  Transition transition;
+  transition.kind = kind_of(sampler);
+  std::visit(
+      [&](const auto& s) {
+        transition.evaluations = s.evaluations();
+        transition.own = s.own();
+      },
+      sampler);
+  visit_parameters(sampler, Resolve{model, &transition});
   return transition;
+}
+
+namespace {
+
+struct Note {
+  std::map<std::string, std::string>* notes;
+  void operator()(const Parameter& p, float value) const { (*notes)[std::string(p.name)] = fmt::format("{}", value); }
+  void operator()(const Parameter& p, std::int64_t value) const {
+    (*notes)[std::string(p.name)] = fmt::format("{}", value);
+  }
+  void operator()(const Parameter& p, const std::optional<float>& value) const {
+    if (value) (*this)(p, *value);
+  }
+  // One side after the other: lo_1,..,lo_n,hi_1,..,hi_n as --clamp takes them.
+  void operator()(const Parameter& p, const std::optional<Box>& box) const {
+    if (box) (*notes)[std::string(p.name)] = fmt::format("{},{}", fmt::join(box->lo, ","), fmt::join(box->hi, ","));
+  }
+};
+
+}  // namespace
+
+void note_sampler(const Sampler& sampler, std::map<std::string, std::string>* notes) {
+  (*notes)["sampler"] = to_string(kind_of(sampler));
+  if (const auto* langevin = std::get_if<LangevinDynamics>(&sampler)) {
+    // Unset would mean another noise with another step size.
+    (*notes)["noise_scale"] = fmt::format("{}", langevin->effective_noise_scale());
+  }
+  visit_parameters(sampler, Note{notes});
 }
 
 Sampler with_step_size(Sampler sampler, float step_size) {
@@ -140,6 +259,15 @@ void require_points(std::string_view field, MatrixView x, int dim) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(values[i])) {
       reject(field, values[i], fmt::format("every value must be finite (row {}, column {})", i / x.cols, i % x.cols));
+    }
+  }
+}
+
+void require_inside(std::string_view field, MatrixView x, const Transition& transition) {
+  for (std::size_t i = 0; i < x.rows && !transition.clamp_lo.empty(); ++i) {
+    for (std::size_t d = 0; d < x.cols; ++d) {
+      if (x.row(i)[d] >= transition.clamp_lo[d] && x.row(i)[d] <= transition.clamp_hi[d]) continue;
+      reject(field, fmt::format("row {}, column {}", i, d), "every position must lie in the box given as clamp");
     }
   }
 }
@@ -173,6 +301,7 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   if (options.init) {
     require(options.init->rows() > 0, "init", "0 rows", "must hold at least one chain");
     require_points("init", *options.init, model.dim());
+    require_inside("init", model.to_model_space(*options.init), transition);
   } else {
     require(options.n_chains >= 1, "n_chains", options.n_chains, "must be >= 1");
   }
@@ -197,7 +326,7 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   if (options.init) {
     chains->set_positions(model.to_model_space(*options.init).values());
   } else {
-    chains->start_uniform();
+    chains->start_uniform(transition);
   }
 
   SampleResult result;
@@ -212,15 +341,17 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
     std::int64_t next = std::min(result.n_steps + std::max<std::int64_t>(chunk, 1), options.n_steps);
     if (options.thin > 0) next = std::min(next, (result.n_steps / options.thin + 1) * options.thin);
     const double before = seconds_since(start);
-    result.stats += chains->run(transition, next - result.n_steps);
+    chains->run(transition, next - result.n_steps);
     result.n_steps = next;
     if (options.thin > 0 && next % options.thin == 0) result.trajectory.push_back(positions());
     if (!options.progress) continue;
+    static_cast<void>(chains->stats());  // waits for a device: what is timed is work done, not work queued
     const double now = seconds_since(start);
     if (!options.progress({result.n_steps, options.n_steps, now})) break;
     chunk = now - before > 0.2 ? std::max<std::int64_t>(chunk / 2, 1) : std::min(chunk * 2, options.n_steps);
   }
   result.x = positions();
+  result.stats = chains->stats();
   result.energy.resize(n);
   chains->energies(result.energy);
   result.restarted.resize(n);
@@ -236,15 +367,20 @@ Matrix uniform_start(const Mlp& model, std::int64_t n, std::uint64_t seed, std::
   require(first_chain < kChainLimit && static_cast<std::uint64_t>(n) <= kChainLimit - first_chain, "first_chain",
           first_chain, "first_chain + n must be <= 2^56");
   require(step < kStepLimit, "step", step, "must be < 2^48");
+  return model.to_data_units(uniform_start_in(model, {}, n, seed, first_chain, step));
+}
+
+Matrix uniform_start_in(const Mlp& model, const Transition& transition, std::int64_t n, std::uint64_t seed,
+                        std::uint64_t first_chain, std::uint64_t step) {
   const auto function = make_engine(Device::cpu(1))->load(model);
   std::vector<std::uint64_t> ids(static_cast<std::size_t>(n));
   std::iota(ids.begin(), ids.end(), first_chain);
   const auto chains =
       function->chains(seed, std::move(ids), std::vector<std::uint64_t>(static_cast<std::size_t>(n), step));
-  chains->start_uniform();
+  chains->start_uniform(transition);
   Matrix x(static_cast<std::size_t>(n), static_cast<std::size_t>(model.dim()));
   chains->positions(x.values());
-  return model.to_data_units(std::move(x));
+  return x;
 }
 
 }  // namespace ebm

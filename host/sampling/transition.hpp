@@ -1,6 +1,9 @@
 // From a user's sampler (data units) to an engine's transition (model space).
 #pragma once
 
+#include <map>
+#include <string>
+
 #include "ebmcuda/sampler.hpp"
 #include "host/engine/engine.hpp"
 
@@ -13,8 +16,18 @@ Transition resolve(const Sampler& sampler, const Mlp& model);
 Sampler with_step_size(Sampler sampler, float step_size);
 float step_size_of(const Sampler& sampler);
 
+// Notes of a model file that say how its chains ran: "sampler", and every number of the sampler under its name.
+void note_sampler(const Sampler& sampler, std::map<std::string, std::string>* notes);
+
 // ConfigError unless x is [n, D] and finite; `field` names it.
 void require_points(std::string_view field, MatrixView x, int dim);
+
+// ConfigError unless every point [n, D], model space, lies in the transition's box.
+void require_inside(std::string_view field, MatrixView x, const Transition& transition);
+
+// The uniform start of chains first_chain .. at `step`, in the transition's start region: [n, D], model space.
+Matrix uniform_start_in(const Mlp& model, const Transition& transition, std::int64_t n, std::uint64_t seed,
+                        std::uint64_t first_chain = 0, std::uint64_t step = 0);
 
 // ConfigError unless each side holds 1 or D finite values and lo < hi.
 void require_box(std::string_view field, const Box& box, int dim);

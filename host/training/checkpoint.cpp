@@ -28,37 +28,32 @@ void visit_shape(Archive& archive, Struct& shape) {
   archive("model.confinement", confinement);
 }
 
+// The sampler's own list of fields is the list of keys.
 template <class Archive>
-void visit_limits(Archive& archive, auto& grad_clip, auto& clamp) {
-  archive("sampler.grad_clip", grad_clip);
-  if (!archive.flag("sampler.clamp", clamp.has_value())) return;
-  if constexpr (Archive::kReads) clamp.emplace();
-  auto& [lo, hi] = *clamp;
-  archive.tensor("sampler.clamp.lo", lo);
-  archive.tensor("sampler.clamp.hi", hi);
-}
+struct VisitSampler {
+  Archive& archive;
+  static std::string key(const Parameter& p) { return fmt::format("sampler.{}", p.name); }
+  template <class Value>
+  void operator()(const Parameter& p, Value& value) const {
+    archive(key(p), value);
+  }
+  template <class OptionalBox>
+  requires std::is_same_v<std::remove_const_t<OptionalBox>, std::optional<Box>>
+  void operator()(const Parameter& p, OptionalBox& box) const {
+    if (!archive.flag(key(p), box.has_value())) return;
+    if constexpr (Archive::kReads) box.emplace();
+    auto& [lo, hi] = *box;
+    archive.tensor(key(p) + ".lo", lo);
+    archive.tensor(key(p) + ".hi", hi);
+  }
+};
 
 template <class Archive>
 void visit_sampler(Archive& archive, auto& sampler) {
-  const bool is_mala = archive.choice("sampler", "langevin", "mala", std::holds_alternative<Mala>(sampler));
-  if constexpr (Archive::kReads) {
-    if (is_mala) {
-      sampler = Mala{};
-    } else {
-      sampler = LangevinDynamics{};
-    }
-  }
-  if (is_mala) {
-    auto& [step_size, jump_prob, grad_clip, clamp] = std::get<Mala>(sampler);
-    archive("sampler.step_size", step_size);
-    archive("sampler.jump_prob", jump_prob);
-    visit_limits(archive, grad_clip, clamp);
-  } else {
-    auto& [step_size, noise_scale, grad_clip, clamp] = std::get<LangevinDynamics>(sampler);
-    archive("sampler.step_size", step_size);
-    archive("sampler.noise_scale", noise_scale);
-    visit_limits(archive, grad_clip, clamp);
-  }
+  SamplerKind kind = kind_of(sampler);
+  archive("sampler", kind);
+  if constexpr (Archive::kReads) sampler = default_sampler(kind);
+  visit_parameters(sampler, VisitSampler<Archive>{archive});
 }
 
 template <class Archive, class Struct>
@@ -103,17 +98,16 @@ void visit_options(Archive& archive, Struct& options) {
 
 template <class Archive, class Struct>
 void visit_stats(Archive& archive, Struct& stats) {
-  auto& [steps, restarts, reinitialized, proposed, accepted, jumps_proposed, jumps_accepted, differences_proposed,
-         differences_accepted] = stats;
+  auto& [steps, restarts, reinitialized, moves] = stats;
   archive("since_log.steps", steps);
   archive("since_log.restarts", restarts);
   archive("since_log.reinitialized", reinitialized);
-  archive("since_log.proposed", proposed);
-  archive("since_log.accepted", accepted);
-  archive("since_log.jumps_proposed", jumps_proposed);
-  archive("since_log.jumps_accepted", jumps_accepted);
-  archive("since_log.differences_proposed", differences_proposed);
-  archive("since_log.differences_accepted", differences_accepted);
+  for (int m = 0; m < kMoves; ++m) {
+    auto& [proposed, accepted] = moves[static_cast<std::size_t>(m)];
+    const std::string_view prefix = prefix_of(static_cast<Move>(m));
+    archive(fmt::format("since_log.{}proposed", prefix), proposed);
+    archive(fmt::format("since_log.{}accepted", prefix), accepted);
+  }
 }
 
 template <class Archive, class Struct>

@@ -55,6 +55,10 @@ inline bool from_text(std::string_view text, Head& value) {
   value = parse_head(text);
   return true;
 }
+inline bool from_text(std::string_view text, SamplerKind& value) {
+  value = parse_sampler_kind(text);
+  return true;
+}
 inline bool from_text(std::string_view text, ChainStart& value) {
   value = parse_chain_start(text);
   return true;

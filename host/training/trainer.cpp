@@ -46,7 +46,7 @@ TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options) {
   plan.transition.difference_prob = options.objective.difference_prob;
   plan.n_steps = options.objective.n_steps;
   plan.energy_reg = options.objective.energy_reg;
-  if (plan.transition.kind == Transition::Kind::mala) plan.target_acceptance = options.objective.target_acceptance;
+  if (is_metropolis(plan.transition.kind)) plan.target_acceptance = options.objective.target_acceptance;
   if (plan.chain_start == ChainStart::persistent) {
     plan.buffer_capacity = options.objective.buffer.capacity;
     plan.reinit_prob = options.objective.buffer.reinit_prob;
@@ -71,7 +71,7 @@ TrainingState initial_state(const Mlp& model, const TrainerOptions& options) {
   if (options.ema > 0) state.ema = state.parameters;
   state.step_size = step_size_of(options.objective.sampler);
   if (options.objective.chain_start == ChainStart::persistent) {
-    const ReplayBuffer buffer(model, options.objective.buffer, options.seed);
+    const ReplayBuffer buffer(model, options.objective.buffer, options.seed, options.objective.sampler);
     state.buffer_x.assign(buffer.positions().values().begin(), buffer.positions().values().end());
     state.buffer_steps = buffer.steps();
   }
@@ -87,12 +87,13 @@ Mlp with_parameters(const Mlp& shape_of, std::span<const float> parameters) {
 }  // namespace
 
 void ContrastiveDivergence::validate(int dim) const {
-  std::visit([&](const auto& s) { s.validate(dim); }, sampler);
+  ebm::validate(sampler, dim);
   require(n_steps >= 1, "langevin_steps", n_steps, "must be >= 1");
   require_non_negative("energy_reg", energy_reg);
   require_probability("difference_prob", difference_prob);
-  require(difference_prob == 0 || std::holds_alternative<Mala>(sampler), "difference_prob", difference_prob,
-          "difference moves need the mala sampler");
+  require(
+      difference_prob == 0 || is_metropolis(kind_of(sampler)), "difference_prob", difference_prob,
+      fmt::format("difference moves need a sampler that accepts or rejects; {} does not", to_string(kind_of(sampler))));
   if (target_acceptance) {
     require(*target_acceptance > 0 && *target_acceptance < 1, "target_acceptance", *target_acceptance,
             "must be in (0, 1)");
@@ -237,13 +238,7 @@ Mlp Trainer::model() const {
   Mlp model = with_parameters(s.model, now.ema.empty() ? now.parameters : now.ema);
   const Sampler& sampler = s.options.objective.sampler;
   auto& notes = model.notes();
-  notes["sampler"] = std::holds_alternative<Mala>(sampler) ? "mala" : "langevin";
-  notes["step_size"] = fmt::format("{}", now.step_size);
-  if (const auto* langevin = std::get_if<LangevinDynamics>(&sampler)) {
-    notes["noise_scale"] = fmt::format("{}", langevin->effective_noise_scale());
-  } else {
-    notes["jump_prob"] = fmt::format("{}", std::get<Mala>(sampler).jump_prob);
-  }
+  note_sampler(with_step_size(sampler, now.step_size), &notes);
   notes["iterations"] = fmt::format("{}", s.iteration);
   return model;
 }

@@ -17,24 +17,28 @@ namespace ebm {
 
 struct QuadratureOptions {
   // Grid points per dimension, rounded up to an odd number. 0: 4097 in one dimension and 609 in two, doubled up to
-  // twice while the error is above 1e-4.
+  // twice while the error is above 1e-4, and then refined where the mass lies.
   int points = 0;
-  std::optional<Box> box{};        // data units; unset: chosen from data and confinement
+  std::optional<Box> box{};        // data units; unset: chosen by where the model has mass
   double border_tolerance = 1e-3;  // refused when more than this share of the mass lies in the outermost 1 % of the box
+  double max_error = 0.01;         // nats; refused when the error is larger
 };
 
 struct QuadratureResult {
   double log_z = 0;
-  double error = 0;        // |log_z - log_z on the grid with half the points per dimension|
+  double error = 0;        // largest |log_z - log_z on an interleaved grid of twice the spacing|; or that of the cells
   double border_mass = 0;  // share of the mass in the outermost 1 % of the box
   Box box;                 // data units
   int points = 0;          // per dimension
+  std::int64_t cells = 0;  // > 0: the grid was too coarse, and log_z is from so many cells of adaptive quadrature
 };
 
-// Trapezoid rule for D <= 2. The box is chosen by the mass on coarse grids: from at least 6 standard deviations around
-// `data` (or the model's standardisation), wider where the confinement is weak, it grows until its border is empty and
-// is then fitted to the mass and the data. Throws ConfigError for D > 2, and Error when the mass at the border stays
-// above the tolerance (an energy that is not integrable, for instance confinement 0).
+// Trapezoid rule for D <= 2. The box is chosen by the model's mass on coarse grids: from at least 6 standard deviations
+// around its standardisation, wider where the confinement is weak or descents of the energy lead, it grows until its
+// border is empty and is then fitted to the mass. `data` may say where to start looking (only its median and quartiles
+// count); log Z is the model's and the same without. Throws ConfigError for D > 2, and Error when the mass at the
+// border stays above the tolerance (an energy that is not integrable, for instance confinement 0), or the error above
+// max_error.
 QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& options = {}, MatrixView data = {},
                                   const Device& device = Device::automatic());
 
@@ -46,24 +50,30 @@ struct AisProgress {
 
 struct AisOptions {
   std::int64_t temperatures = 1000;        // >= 2, between the base and the model
-  std::int64_t chains = 1024;              // >= 2
+  std::int64_t chains = 2048;              // >= 2
   std::int64_t steps_per_temperature = 1;  // Mala steps, >= 1
   float target_acceptance = 0.6f;          // a pilot run fixes one step size per temperature
   bool reverse = true;                     // also anneal back from the model, for the upper bound
   std::int64_t burn_in = 1000;             // Mala steps on the model before the reverse run
-  double min_ess = 0.02;                   // share of chains below which no point value is given
+  // No point value is given unless its error is known and small (docs/evaluation.md has the measurements behind these):
+  double min_ess = 0.01;       // effective sample size at least this share of the chains, and
+  double min_ess_chains = 25;  // at least so many chains, whatever their number: a standard error below 0.2
+  double max_gap_errors = 4;   // with `reverse`: the bounds at most so many joint standard errors apart, and
+  double max_gap = 1;          // at most so many nats
   std::uint64_t seed = 0;
   // Called now and then, with temperature 0 in the pilot run and the burn-in; false stops, and what was not finished is
   // NaN or empty.
   std::function<bool(const AisProgress&)> progress{};
 };
 
-// Neal 2001 (forward) and Grosse, Ghahramani and Adams 2015 (bidirectional bounds). The base is the Gaussian with mean
-// and full covariance of `data` (a tenth of the mean variance added to every direction), or N(0, I) in model space
-// without data. D <= 4096. Throws ConfigError. Whether the integral converges is not checked: with confinement 0 it may
-// not.
+// Neal 2001 (forward) and Grosse, Ghahramani and Adams 2015 (bidirectional bounds). The base is the model's own: the
+// Gaussian with mean and full covariance of chains that a pilot run has brought from N(0, I) in model space to the
+// model (a tenth of the mean variance added to every direction), or N(0, I) where that is nearer. `data` takes the
+// place of those chains when given; exp(log_z_forward) is unbiased whatever the base, but its scatter is not the same.
+// D <= 4096. Throws ConfigError. Whether the integral converges is not checked: with confinement 0 it may not.
 struct AisResult {
-  std::optional<double> log_z;  // the forward estimate; empty when the effective sample size is too small to trust it
+  std::optional<double> log_z;  // the forward estimate; empty when it can't be trusted
+  std::string refusal;          // why there is no log_z; empty when there is
   double log_z_forward = 0;     // in expectation a lower bound
   double log_z_reverse = 0;     // in expectation an upper bound, when started from exact samples; NaN without `reverse`
   double stderr_forward = 0;    // standard error of log_z_forward (delta method)

@@ -21,8 +21,8 @@ struct ReplayBufferOptions {
 
 class ReplayBuffer {
  public:
-  // Every slot at its uniform start (step 0). Throws ConfigError.
-  ReplayBuffer(const Mlp& model, ReplayBufferOptions options, std::uint64_t seed);
+  // Every slot at its uniform start (step 0), inside the sampler's clamp. Throws ConfigError.
+  ReplayBuffer(const Mlp& model, ReplayBufferOptions options, std::uint64_t seed, const Sampler& sampler = Mala{});
   // A buffer as it was: `x` [capacity, D] in model space, `steps` [capacity].
   ReplayBuffer(ReplayBufferOptions options, std::uint64_t seed, Matrix x, std::vector<std::uint64_t> steps);
 

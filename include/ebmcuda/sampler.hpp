@@ -1,82 +1,85 @@
-// Markov chains on an energy.
+// Markov chains on an energy. The samplers stand in ebmcuda/samplers, one file each, with their formulas and sources.
 //
-//   LangevinDynamics   x <- x - step_size * g + noise_scale * n,   g = grad_x E(x) clipped, n ~ N(0, I)
-//   Mala               the same proposal with noise sqrt(2 step_size), accepted by the Metropolis-Hastings rule
-//                      (Roberts and Tweedie 1996): exact for any step_size; with `jump_prob` a step proposes a uniform
-//                      point
-//
-// step_size and noise_scale are in model space. The convention is x - h grad E + sqrt(2 h) n at temperature 1; other
-// papers' step sizes are converted by the functions below (docs/sampling.md).
+// Step sizes and noise are in model space. The convention is x - h grad E + sqrt(2 h) n at temperature 1; other papers'
+// step sizes are converted by functions of LangevinDynamics (docs/sampling.md).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
+#include "ebmcuda/samplers/all.hpp"
 
 namespace ebm {
 
-// Limits of the positions in data units: D values each, or one value that holds for every dimension.
-struct Box {
-  std::vector<float> lo;
-  std::vector<float> hi;
+namespace detail {
+// std::variant of all types but the last, which is void.
+template <class... Types>
+struct Variant;
+template <class... Done, class Next, class... Rest>
+struct Variant<std::variant<Done...>, Next, Rest...> : Variant<std::variant<Done..., Next>, Rest...> {};
+template <class... Done>
+struct Variant<std::variant<Done...>, void> {
+  using Type = std::variant<Done...>;
 };
+template <class... Types>
+using VariantOf = typename Variant<std::variant<>, Types...>::Type;
+}  // namespace detail
 
-struct LangevinDynamics {
-  float step_size = 0.01f;             // > 0
-  std::optional<float> noise_scale{};  // >= 0; unset: sqrt(2 step_size), the unadjusted Langevin algorithm
-  std::optional<float> grad_clip{};    // > 0: every element of g is clipped to [-grad_clip, grad_clip]
-  std::optional<Box> clamp{};          // positions are limited to the box after each step
+#define EBM_SAMPLER_TYPE(name, type) type,
+// The samplers, one file each in ebmcuda/samplers.
+using Sampler = detail::VariantOf<EBM_SAMPLERS(EBM_SAMPLER_TYPE) void>;
+#undef EBM_SAMPLER_TYPE
 
-  float effective_noise_scale() const;
-  // noise_scale^2 / (2 step_size): 1 samples p, below 1 a sharper density.
-  double temperature() const;
-  // Throws ConfigError; `dim` checks the box.
-  void validate(int dim) const;
-
-  // Published settings of image models (data in [-1, 1] or [0, 1]); all far below temperature 1.
-  static LangevinDynamics jem();  // Grathwohl et al. 2020: step 1, noise 0.01; temperature 5e-5
-  static LangevinDynamics
-  igebm();  // Du and Mordatch 2019: step 10, noise 0.005, gradient clip 0.01; temperature 1.25e-6
-  static LangevinDynamics
-  uvadlc();  // UvA deep learning tutorial 8: step 10, noise 0.005, gradient clip 0.03, clamp +-1
-
-  // The same dynamics from another convention's step size, all at temperature 1:
-  static LangevinDynamics from_half_step(float epsilon);     // x - (epsilon/2) grad E + sqrt(epsilon) n
-  static LangevinDynamics from_half_square(float epsilon);   // x - (epsilon^2/2) grad E + epsilon n
-  static LangevinDynamics from_decoupled(float a, float s);  // x - a grad E + s n, at temperature s^2 / (2 a)
-};
-
-struct Mala {
-  float step_size = 0.01f;           // > 0
-  float jump_prob = 0.0f;            // 0 .. 1: share of steps that propose the uniform start instead
-  std::optional<float> grad_clip{};  // clips the proposal's gradient, in both directions, so the chain stays exact
-  std::optional<Box> clamp{};        // a proposal outside is rejected
-
-  void validate(int dim) const;
-};
-
-using Sampler = std::variant<LangevinDynamics, Mala>;
+SamplerKind kind_of(const Sampler& sampler);
+// "langevin", "mala", ... and back; the second throws ConfigError naming `field`.
+std::string_view to_string(SamplerKind kind);
+SamplerKind parse_sampler_kind(std::string_view name, std::string_view field = "sampler");
+// The sampler of a kind with its defaults.
+Sampler default_sampler(SamplerKind kind);
+// Whether its transitions are accepted or rejected, so that it is exact for any step size.
+bool is_metropolis(SamplerKind kind);
+// The sampler's fields in order; see ebmcuda/samplers/parameter.hpp.
+template <class SamplerLike, class Visit>
+void visit_parameters(SamplerLike&& sampler, Visit&& visit) {
+  std::visit([&](auto& s) { s.parameters(s, visit); }, sampler);
+}
+// Throws ConfigError naming the field; `dim` checks a box.
+void validate(const Sampler& sampler, int dim);
 
 // "langevin dynamics, step_size 0.01, noise_scale 0.1414 (temperature 1)"
 std::string describe(const Sampler& sampler);
 
+struct MoveCount {
+  std::uint64_t proposed = 0, accepted = 0;
+  bool operator==(const MoveCount&) const = default;
+};
+
+// What precedes "proposed" and "accepted" in logs, summaries and checkpoints, by Move: "", "jumps_", "differences_".
+std::string_view prefix_of(Move move);
+
 // What happened to the chains. Counts are over all chains and steps.
 struct ChainStats {
-  std::uint64_t steps = 0;                                           // chain-steps
-  std::uint64_t restarts = 0;                                        // non-finite chains sent back to the uniform start
-  std::uint64_t reinitialized = 0;                                   // replay buffer slots that started afresh
-  std::uint64_t proposed = 0, accepted = 0;                          // Mala's local moves
-  std::uint64_t jumps_proposed = 0, jumps_accepted = 0;              // uniform jumps
-  std::uint64_t differences_proposed = 0, differences_accepted = 0;  // difference moves (training)
+  std::uint64_t steps = 0;                // chain-steps: gradient evaluations, by which step numbers advance
+  std::uint64_t restarts = 0;             // non-finite chains sent back to the uniform start
+  std::uint64_t reinitialized = 0;        // replay buffer slots that started afresh
+  std::array<MoveCount, kMoves> moves{};  // of Metropolis-adjusted samplers, by Move
 
-  double acceptance() const { return proposed ? static_cast<double>(accepted) / static_cast<double>(proposed) : 1.0; }
+  const MoveCount& operator[](Move move) const { return moves[static_cast<std::size_t>(move)]; }
+  MoveCount& operator[](Move move) { return moves[static_cast<std::size_t>(move)]; }
+  // Of the sampler's own moves; 1 for samplers that reject nothing.
+  double acceptance() const {
+    const auto& [proposed, accepted] = (*this)[Move::local];
+    return proposed ? static_cast<double>(accepted) / static_cast<double>(proposed) : 1.0;
+  }
   ChainStats& operator+=(const ChainStats& other);
   bool operator==(const ChainStats&) const = default;
 };

@@ -20,10 +20,12 @@ enum class Purpose : unsigned {
   data_noise = 8,
   move = 9,
   difference = 10,
-  density_draw = 11,    // `ebm data`
-  evaluation = 12,      // AIS base draws, baselines
-  data_split = 13,      // shuffled_order
-  dequantization = 14,  // dequantized
+  density_draw = 11,       // `ebm data`
+  evaluation = 12,         // AIS base draws, baselines
+  data_split = 13,         // shuffled_order
+  dequantization = 14,     // dequantized
+  second_half_noise = 15,  // malt: the O part that ends a step
+  replica_swap = 16,       // tempering
 };
 
 struct PhiloxCounter {

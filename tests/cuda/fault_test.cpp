@@ -19,7 +19,7 @@ const ebm::MlpShape kShape = shape_of(2, {5});
 
 ebm::Transition mala() {
   ebm::Transition transition;
-  transition.kind = ebm::Transition::Kind::mala;
+  transition.kind = ebm::SamplerKind::mala;
   transition.clamp_lo = {-4.0f, -4.0f};
   transition.clamp_hi = {4.0f, 4.0f};
   return transition;

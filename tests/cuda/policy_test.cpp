@@ -59,9 +59,9 @@ class PolicyTest : public testing::Test {
     counts.fill_zero();
     ebm::Transition transition;
     transition.step_size = 0.05f;
-    transition.noise_scale = 0.3f;
+    transition.own[0] = 0.3f;
     transition.jump_prob = 0.2f;
-    if (c.mala) transition.kind = ebm::Transition::Kind::mala;
+    if (c.mala) transition.kind = ebm::SamplerKind::mala;
     const ebm::DeviceTransition step(context_, transition);
     ebm::StepView view = step.view();
     const auto dim = static_cast<std::size_t>(c.shape.dim);

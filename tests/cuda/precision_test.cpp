@@ -39,7 +39,7 @@ class PrecisionTest : public testing::Test {
   static std::vector<float> run_chains(const ebm::EnergyFunction& function, const ebm::MlpShape& shape,
                                        std::optional<ebm::GaussianBase> base) {
     ebm::Transition transition;
-    transition.kind = ebm::Transition::Kind::mala;
+    transition.kind = ebm::SamplerKind::mala;
     transition.step_size = 0.05f;
     const float beta = base ? 0.5f : 1.0f;
     const auto chains = function.chains(3, {1, 2, 3}, {0, 0, 0}, std::move(base));

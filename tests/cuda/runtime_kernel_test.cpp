@@ -52,7 +52,8 @@ Outcome run(const ebm::Device& device, const ebm::MlpShape& shape, const ebm::Tr
   const ebm::Matrix start = random_points(kChains, static_cast<std::size_t>(shape.dim), 4);
   chains->set_positions(start.values());
   Outcome result;
-  result.stats = chains->run(transition, kSteps);
+  chains->run(transition, kSteps);
+  result.stats = chains->stats();
   result.x.resize(start.values().size());
   chains->positions(result.x);
   result.path = function->path();
@@ -62,13 +63,13 @@ Outcome run(const ebm::Device& device, const ebm::MlpShape& shape, const ebm::Tr
 std::vector<ebm::Transition> transitions(int dim) {
   ebm::Transition langevin;
   langevin.step_size = 0.02f;
-  langevin.noise_scale = 0.2f;
+  langevin.own[0] = 0.2f;
   ebm::Transition limited = langevin;
   limited.grad_clip = 0.5f;
   limited.clamp_lo.assign(static_cast<std::size_t>(dim), -1.0f);
   limited.clamp_hi.assign(static_cast<std::size_t>(dim), 1.5f);
   ebm::Transition mala = langevin;
-  mala.kind = ebm::Transition::Kind::mala;
+  mala.kind = ebm::SamplerKind::mala;
   mala.jump_prob = 0.2f;
   return {langevin, limited, mala};
 }
@@ -84,7 +85,7 @@ class RuntimeKernelTest : public testing::TestWithParam<Case> {
 TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) {
   const ebm::MlpShape& shape = GetParam().shape;
   for (const ebm::Transition& transition : transitions(shape.dim)) {
-    const bool mala = transition.kind == ebm::Transition::Kind::mala;
+    const bool mala = transition.kind == ebm::SamplerKind::mala;
     const Outcome expected = run(ebm::Device::cpu(1), shape, transition);
     for (const ebm::Precision precision : {ebm::Precision::fp16, ebm::Precision::fp16x3}) {
       if (precision == ebm::Precision::fp16x3 && !GetParam().split) continue;
@@ -107,7 +108,7 @@ TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) {
       }
       EXPECT_LE(apart, mala ? 1u : 0u) << ebm::name_of(precision) << ", mala " << mala << ", limited "
                                        << !transition.clamp_lo.empty();
-      EXPECT_EQ(found.stats.jumps_proposed, expected.stats.jumps_proposed);
+      EXPECT_EQ(found.stats[ebm::Move::jump].proposed, expected.stats[ebm::Move::jump].proposed);
     }
   }
 }

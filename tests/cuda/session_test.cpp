@@ -34,7 +34,7 @@ class SessionTest : public testing::TestWithParam<ebm::Precision> {
     plan.batch_size = 2;
     plan.n_steps = 1;
     plan.transition.step_size = 0.02f;
-    plan.transition.noise_scale = 0.2f;
+    plan.transition.own[0] = 0.2f;
     plan.buffer_capacity = 5;
     ebm::TrainingState start;
     start.parameters.assign(model.parameters().begin(), model.parameters().end());

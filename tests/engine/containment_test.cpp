@@ -18,11 +18,11 @@ constexpr std::uint64_t kSeed = 3;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-ebm::Transition transition(ebm::Transition::Kind kind, float step_size) {
+ebm::Transition transition(ebm::SamplerKind kind, float step_size) {
   ebm::Transition t;
   t.kind = kind;
   t.step_size = step_size;
-  t.noise_scale = std::sqrt(2 * step_size);
+  t.own[0] = std::sqrt(2 * step_size);
   return t;
 }
 
@@ -46,7 +46,8 @@ class ContainmentTest : public EngineTest {
     const auto chains = function->chains(kSeed, ids, std::vector<std::uint64_t>(ids.size(), 7));
     chains->set_positions(start.values());
     Run result;
-    for (const std::int64_t n : pieces) result.stats += chains->run(transition, n);
+    for (const std::int64_t n : pieces) chains->run(transition, n);
+    result.stats = chains->stats();
     result.x.resize(start.values().size());
     chains->positions(result.x);
     result.energy.resize(start.rows());
@@ -79,7 +80,7 @@ class ContainmentTest : public EngineTest {
 
 // Rejects a NaN that spreads to neighbours, stays, or is clamped to a limit and so hidden; and a restart of all.
 TEST_P(ContainmentTest, ChainsThatStartNonFinite) {
-  for (const auto kind : {ebm::Transition::Kind::langevin, ebm::Transition::Kind::mala}) {
+  for (const auto kind : {ebm::SamplerKind::langevin, ebm::SamplerKind::mala}) {
     for (const bool clamp : {false, true}) {
       ebm::Matrix start = start_;
       start(0, 0) = kNan;
@@ -92,8 +93,7 @@ TEST_P(ContainmentTest, ChainsThatStartNonFinite) {
         t.clamp_lo.assign(kDim, -5.0f);
         t.clamp_hi.assign(kDim, 5.0f);
       }
-      SCOPED_TRACE(testing::Message() << (kind == ebm::Transition::Kind::mala ? "mala" : "langevin") << " clamp "
-                                      << clamp);
+      SCOPED_TRACE(testing::Message() << (kind == ebm::SamplerKind::mala ? "mala" : "langevin") << " clamp " << clamp);
       expect_contained(start, {0, 31, 64, 65, kChains - 1}, t);
     }
   }
@@ -101,11 +101,11 @@ TEST_P(ContainmentTest, ChainsThatStartNonFinite) {
 
 // Finite positions whose energy overflows single precision.
 TEST_P(ContainmentTest, ChainsWhoseEnergyOverflows) {
-  for (const auto kind : {ebm::Transition::Kind::langevin, ebm::Transition::Kind::mala}) {
+  for (const auto kind : {ebm::SamplerKind::langevin, ebm::SamplerKind::mala}) {
     ebm::Matrix start = start_;
     start(10, 3) = 3e38f;
     start(99, 0) = -1e30f;
-    SCOPED_TRACE(kind == ebm::Transition::Kind::mala ? "mala" : "langevin");
+    SCOPED_TRACE(kind == ebm::SamplerKind::mala ? "mala" : "langevin");
     expect_contained(start, {10, 99}, transition(kind, 0.01f));
   }
 }
@@ -116,7 +116,7 @@ TEST_P(ContainmentTest, ChainsThatExplode) {
   ebm::Matrix start = start_;
   start(20, 1) = 1e19f;
   start(21, 1) = -1e18f;
-  const ebm::Transition t = transition(ebm::Transition::Kind::langevin, 2.5f);
+  const ebm::Transition t = transition(ebm::SamplerKind::langevin, 2.5f);
   const Run got = run(start, t, {12});
   const Run clean = run(start_, t, {12});
   EXPECT_EQ(clean.stats.restarts, 0u);
@@ -137,12 +137,12 @@ TEST_P(ContainmentTest, ChainsThatExplode) {
 TEST_P(ContainmentTest, RestartIsTheUniformStartOfThatStep) {
   ebm::Matrix start(1, kDim);
   start(0, 0) = kNan;
-  const Run one = run(start, transition(ebm::Transition::Kind::langevin, 0.01f), {1});
+  const Run one = run(start, transition(ebm::SamplerKind::langevin, 0.01f), {1});
   const ref::Vector expected = ref::uniform_start(kSeed, 0, 7, kDim);
   for (std::size_t d = 0; d < kDim; ++d) EXPECT_NEAR(static_cast<double>(one.x[d]), expected[d], 1e-6);
 
   const ref::Target target{to_reference(model_), 1, {}, {}};
-  for (const auto kind : {ebm::Transition::Kind::langevin, ebm::Transition::Kind::mala}) {
+  for (const auto kind : {ebm::SamplerKind::langevin, ebm::SamplerKind::mala}) {
     const ebm::Transition t = transition(kind, 0.01f);
     ref::Chain chain{0, 7, {std::nan(""), 0, 0, 0, 0}};
     ref::Counts counts;
@@ -157,22 +157,22 @@ TEST_P(ContainmentTest, RestartIsTheUniformStartOfThatStep) {
 
 // Proposals out of range are rejected, which is no restart.
 TEST_P(ContainmentTest, MalaRejectsProposalsThatAreNotFinite) {
-  const Run got = run(start_, transition(ebm::Transition::Kind::mala, 3e38f), {5});
+  const Run got = run(start_, transition(ebm::SamplerKind::mala, 3e38f), {5});
   EXPECT_EQ(got.stats.restarts, 0u);
-  EXPECT_EQ(got.stats.accepted, 0u);
+  EXPECT_EQ(got.stats[ebm::Move::local].accepted, 0u);
   EXPECT_EQ(got.x, std::vector<float>(start_.values().begin(), start_.values().end()));
 }
 
 // A network that is itself non-finite has no point to stand on: positions stay finite all the same.
 TEST_P(ContainmentTest, NetworkWithANonFiniteParameter) {
   model_.parameters()[3] = kNan;
-  for (const auto kind : {ebm::Transition::Kind::langevin, ebm::Transition::Kind::mala}) {
+  for (const auto kind : {ebm::SamplerKind::langevin, ebm::SamplerKind::mala}) {
     const Run got = run(start_, transition(kind, 0.01f), {5});
     EXPECT_TRUE(std::all_of(got.x.begin(), got.x.end(), [](float v) { return std::isfinite(v); }));
     EXPECT_EQ(std::count(got.restarted.begin(), got.restarted.end(), 1), static_cast<std::ptrdiff_t>(kChains));
     // Chains alone are counted, not the lanes that pad them to a tile; Langevin restarts each of them in every step.
     EXPECT_EQ(got.stats.restarts % kChains, 0u);
-    if (kind == ebm::Transition::Kind::langevin) {
+    if (kind == ebm::SamplerKind::langevin) {
       EXPECT_EQ(got.stats.restarts, 5 * kChains);
     }
   }

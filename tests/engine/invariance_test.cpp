@@ -26,13 +26,13 @@ struct Case {
 ebm::Transition langevin() {
   ebm::Transition t;
   t.step_size = 0.02f;
-  t.noise_scale = 0.2f;
+  t.own[0] = 0.2f;
   return t;
 }
 
 ebm::Transition mala() {
   ebm::Transition t;
-  t.kind = ebm::Transition::Kind::mala;
+  t.kind = ebm::SamplerKind::mala;
   t.step_size = 0.05f;
   t.jump_prob = 0.2f;
   return t;
@@ -111,7 +111,8 @@ class InvarianceTest : public EngineTest {
     const auto set = function->chains(kSeed, ids, std::vector<std::uint64_t>(ids.size(), 5), base(c));
     set->set_positions(start);
     Run result;
-    for (const std::int64_t n : pieces) result.stats += set->run(c.transition, n, c.beta);
+    for (const std::int64_t n : pieces) set->run(c.transition, n, c.beta);
+    result.stats = set->stats();
     result.x.resize(start.size());
     set->positions(result.x);
     result.energy.resize(ids.size());
@@ -181,7 +182,7 @@ TEST_P(InvarianceTest, ChainsDifferFromOneAnother) {
   // The counterpart of the above: other ids, seeds and steps give other noise.
   Case c = every_case()[0];
   c.transition.step_size = 1e-6f;
-  c.transition.noise_scale = 1.0f;
+  c.transition.own[0] = 1.0f;
   const auto function = engine()->load(random_network(c.shape, 8));
   const auto end_of = [&](std::uint64_t seed, std::uint64_t id, std::uint64_t step) {
     const auto chain = function->chains(seed, {id}, {step});

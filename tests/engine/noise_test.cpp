@@ -33,7 +33,7 @@ class NoiseTest : public EngineTest {
     std::vector<float> x(ids.size() * static_cast<std::size_t>(dim), 0.0f);
     chains->set_positions(x);
     ebm::Transition transition;
-    transition.noise_scale = 1.0f;
+    transition.own[0] = 1.0f;
     chains->run(transition, 1);
     chains->positions(x);
     return x;

@@ -82,7 +82,7 @@ TEST_P(SampleTest, EnergiesFlagsAndEngineAreReported) {
   EXPECT_EQ(result.energy, ebm::energy(model_, result.x, device()));
   EXPECT_EQ(result.restarted, std::vector<std::uint8_t>(33, 0));
   EXPECT_EQ(result.stats.steps, 33u * 5);
-  EXPECT_EQ(result.stats.proposed, 33u * 5);
+  EXPECT_EQ(result.stats[ebm::Move::local].proposed, 33u * 5);
   EXPECT_NE(result.engine.find(is_cpu() ? "cpu" : "cuda"), std::string::npos) << result.engine;
 }
 

@@ -155,12 +155,12 @@ void TrainingReferenceTest::compare(const Case& c, std::uint64_t seed, bool* dec
     EXPECT_NEAR(trainer.step_size(), reference.step_size, 1e-6 * step_size);
 
     EXPECT_EQ(report.stats.steps, static_cast<std::uint64_t>(kBatch * options.objective.n_steps));
-    EXPECT_EQ(report.stats.proposed, reference.counts.proposed);
-    EXPECT_EQ(report.stats.accepted, reference.counts.accepted);
-    EXPECT_EQ(report.stats.jumps_proposed, reference.counts.jumps_proposed);
-    EXPECT_EQ(report.stats.jumps_accepted, reference.counts.jumps_accepted);
-    EXPECT_EQ(report.stats.differences_proposed, reference.counts.differences_proposed);
-    EXPECT_EQ(report.stats.differences_accepted, reference.counts.differences_accepted);
+    EXPECT_EQ(report.stats[ebm::Move::local].proposed, reference.counts.proposed);
+    EXPECT_EQ(report.stats[ebm::Move::local].accepted, reference.counts.accepted);
+    EXPECT_EQ(report.stats[ebm::Move::jump].proposed, reference.counts.jumps_proposed);
+    EXPECT_EQ(report.stats[ebm::Move::jump].accepted, reference.counts.jumps_accepted);
+    EXPECT_EQ(report.stats[ebm::Move::difference].proposed, reference.counts.differences_proposed);
+    EXPECT_EQ(report.stats[ebm::Move::difference].accepted, reference.counts.differences_accepted);
     EXPECT_EQ(report.stats.reinitialized, reference.reinitialized);
     EXPECT_EQ(report.stats.restarts, 0u);
 
@@ -222,7 +222,7 @@ TEST_P(TrainingReferenceTest, OneGradient) {
     plan.batch_size = kBatch;
     plan.chain_start = options.objective.chain_start;
     plan.transition.step_size = 0.02f;
-    plan.transition.noise_scale = std::sqrt(0.04f);
+    plan.transition.own[0] = std::sqrt(0.04f);
     plan.n_steps = options.objective.n_steps;
     plan.energy_reg = options.objective.energy_reg;
     plan.optimizer = options.optimizer;

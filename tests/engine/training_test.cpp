@@ -68,10 +68,10 @@ class TrainingTest : public EngineTest {
             static_cast<double>(p.stats.steps),
             static_cast<double>(p.stats.restarts),
             static_cast<double>(p.stats.reinitialized),
-            static_cast<double>(p.stats.proposed),
-            static_cast<double>(p.stats.accepted),
-            static_cast<double>(p.stats.jumps_accepted),
-            static_cast<double>(p.stats.differences_accepted)};
+            static_cast<double>(p.stats[ebm::Move::local].proposed),
+            static_cast<double>(p.stats[ebm::Move::local].accepted),
+            static_cast<double>(p.stats[ebm::Move::jump].accepted),
+            static_cast<double>(p.stats[ebm::Move::difference].accepted)};
   }
 
   struct Outcome {

@@ -46,15 +46,16 @@ class TrajectoryTest : public EngineTest {
     options.seed = seed;
     options.first_chain = (std::uint64_t{1} << 33) + 5;  // both words of the chain id
     options.first_step = (std::uint64_t{1} << 32) - 20;  // crosses into the upper word of the step
-    options.init = random_points(kChains, static_cast<std::size_t>(model.dim()), seed + 1);
+    options.init = inside(sampler, random_points(kChains, static_cast<std::size_t>(model.dim()), seed + 1));
     options.thin = 1;
     const ebm::SampleResult result = ebm::sample(model, sampler, options, device());
     ASSERT_EQ(result.trajectory.size(), static_cast<std::size_t>(kSteps));
     EXPECT_EQ(result.stats.restarts, 0u);
-    EXPECT_EQ(result.stats.steps, kChains * kSteps);
+    const ebm::Transition transition = ebm::resolve(sampler, model);
+    EXPECT_EQ(result.stats.steps, kChains * kSteps * static_cast<std::uint64_t>(transition.evaluations));
 
     const ref::Target target{to_reference(model), 1, {}, {}};
-    const ref::Kernel kernel = to_reference(ebm::resolve(sampler, model));
+    const ref::Kernel kernel = to_reference(transition);
     ref::Counts counts;
     for (std::size_t i = 0; i < kChains; ++i) {
       ref::Chain chain{options.first_chain + i, options.first_step, to_reference(options.init->row(i))};
@@ -96,6 +97,14 @@ class TrajectoryTest : public EngineTest {
     if (combination % 3 == 1) sampler.grad_clip = 0.4f;
     if (combination % 5 == 2) sampler.clamp = ebm::Box{{-2.5f}, {2.0f}};
     return sampler;
+  }
+
+  // The samplers that walk whole trajectories take turns.
+  ebm::Sampler trajectories(std::size_t combination, float step_size) const {
+    const auto clip = combination % 3 == 1 ? std::optional(0.4f) : std::nullopt;
+    const auto box = combination % 5 == 2 ? std::optional(ebm::Box{{-2.5f}, {2.0f}}) : std::nullopt;
+    const auto samplers = exact_samplers(step_size, combination % 2 == 1 ? 0.3f : 0.0f, clip, box);
+    return samplers[1 + combination % (samplers.size() - 1)];
   }
 
   template <class MakeSampler>
@@ -175,6 +184,14 @@ TEST_P(TrajectoryTest, MalaRelu) {
   every_network(ebm::Activation::relu, [&](std::size_t c, float h) { return mala(c, h); });
 }
 
+TEST_P(TrajectoryTest, TrajectoriesOfEveryActivation) {
+  for (const ebm::Activation activation : {ebm::Activation::silu, ebm::Activation::softplus, ebm::Activation::tanh,
+                                           ebm::Activation::gelu, ebm::Activation::elu, ebm::Activation::relu}) {
+    every_network(activation, [&](std::size_t c, float h) { return trajectories(c, h); });
+    if (IsSkipped()) return;
+  }
+}
+
 // Counts of proposals and acceptances are what the reference counts, on a run where no decision is close.
 TEST_P(TrajectoryTest, MalaCountsItsMoves) {
   const ebm::Mlp model = random_network(shape_of(2, {16, 12}, ebm::Activation::silu, ebm::Head::scalar, 1.0f), 3);
@@ -199,11 +216,11 @@ TEST_P(TrajectoryTest, MalaCountsItsMoves) {
     options.n_steps = 20;
     options.seed = seed;
     const ebm::ChainStats stats = ebm::sample(model, sampler, options, device()).stats;
-    EXPECT_EQ(stats.proposed, counts.proposed);
-    EXPECT_EQ(stats.accepted, counts.accepted);
-    EXPECT_EQ(stats.jumps_proposed, counts.jumps_proposed);
-    EXPECT_EQ(stats.jumps_accepted, counts.jumps_accepted);
-    EXPECT_EQ(stats.differences_proposed, 0u);
+    EXPECT_EQ(stats[ebm::Move::local].proposed, counts.proposed);
+    EXPECT_EQ(stats[ebm::Move::local].accepted, counts.accepted);
+    EXPECT_EQ(stats[ebm::Move::jump].proposed, counts.jumps_proposed);
+    EXPECT_EQ(stats[ebm::Move::jump].accepted, counts.jumps_accepted);
+    EXPECT_EQ(stats[ebm::Move::difference].proposed, 0u);
     EXPECT_GT(counts.accepted, 0u);
     EXPECT_LT(counts.accepted, counts.proposed);
     EXPECT_GT(counts.jumps_accepted, 0u);
@@ -222,7 +239,7 @@ TEST_P(TrajectoryTest, StandardisedModelSpeaksDataUnits) {
   ebm::SampleOptions options;
   options.n_steps = 10;
   options.seed = 5;
-  options.init = model.to_data_units(random_points(20, 2, 6, 0.5f));
+  options.init = inside(sampler, model.to_data_units(random_points(20, 2, 6, 0.5f)));
   const ebm::SampleResult result = ebm::sample(model, sampler, options, device());
   const ref::Target target{to_reference(model), 1, {}, {}};
   ref::Kernel kernel;

@@ -24,7 +24,7 @@ Matrix correlated(std::size_t n) {
   Matrix x(n, 3);
   for (std::size_t i = 0; i < n; ++i) {
     const PhiloxWords w = philox(3, Purpose::evaluation, i, 0, 0);
-    const auto [a, b] = normal_pair(w.r0, w.r1);
+    const auto [a, b] = double_normal_pair(w.r0, w.r1);
     x(i, 0) = static_cast<float>(2 * a);
     x(i, 1) = static_cast<float>(a + 0.5 * b);
     x(i, 2) = 1;

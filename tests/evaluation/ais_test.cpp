@@ -75,17 +75,73 @@ TEST(Ais, IsInDataUnitsWithABaseFittedToTheData) {
 
 TEST(Ais, GivesNoPointValueWhenFewChainsCarryTheWeight) {
   const Mlp model = test::gaussian(64, 100);
+  const Matrix points = test::standard_points(64);
   AisOptions options = small_options(3, 256);
   options.reverse = false;
-  const AisResult refused = ais_log_z(model, options, {}, kDevice);
+  const AisResult refused = ais_log_z(model, options, points, kDevice);
   EXPECT_FALSE(refused.log_z.has_value());
+  EXPECT_NE(refused.refusal.find("effective sample size"), std::string::npos) << refused.refusal;
   EXPECT_LT(refused.ess, 0.02 * 256);
   EXPECT_GE(refused.ess, 1);
   EXPECT_LT(refused.log_z_forward, test::log_z(64, 100));
   EXPECT_TRUE(std::isnan(refused.log_z_reverse));
-  // The threshold is the caller's.
-  options.min_ess = 0;
-  EXPECT_TRUE(ais_log_z(model, options, {}, kDevice).log_z.has_value());
+  // The thresholds are the caller's.
+  options.min_ess = options.min_ess_chains = 0;
+  const AisResult trusted = ais_log_z(model, options, points, kDevice);
+  EXPECT_TRUE(trusted.log_z.has_value());
+  EXPECT_TRUE(trusted.refusal.empty());
+}
+
+TEST(Ais, ThresholdsDecideOnBothSides) {
+  const Mlp model = test::gaussian(4, 6);
+  const Matrix points = test::standard_points(4);
+  const auto judge = [&](auto change) {
+    AisOptions options = test::trusting(small_options(20, 400));
+    change(options);
+    return ais_log_z(model, options, points, kDevice);
+  };
+  const AisResult free = judge([](AisOptions&) {});
+  ASSERT_TRUE(free.log_z.has_value());
+  const double gap = std::abs(free.log_z_reverse - free.log_z_forward);
+  const double errors = (gap - 0.01) / std::hypot(free.stderr_forward, free.stderr_reverse);  // 0.01 for rounding
+  ASSERT_GT(errors, 0.1) << "the seed gives bounds too near for this test";
+  const auto passes = [&](auto change) { return judge(change).log_z.has_value(); };
+  EXPECT_TRUE(passes([&](AisOptions& o) { o.min_ess_chains = free.ess * 0.999; }));
+  EXPECT_FALSE(passes([&](AisOptions& o) { o.min_ess_chains = free.ess * 1.001; }));
+  EXPECT_TRUE(passes([&](AisOptions& o) { o.min_ess = free.ess / 400 * 0.999; }));
+  EXPECT_FALSE(passes([&](AisOptions& o) { o.min_ess = free.ess / 400 * 1.001; }));
+  EXPECT_TRUE(passes([&](AisOptions& o) { o.max_gap = gap * 1.001; }));
+  EXPECT_FALSE(passes([&](AisOptions& o) { o.max_gap = gap * 0.999; }));
+  EXPECT_TRUE(passes([&](AisOptions& o) { o.max_gap_errors = errors * 1.001; }));
+  const AisResult refused = judge([&](AisOptions& o) { o.max_gap_errors = errors * 0.999; });
+  EXPECT_FALSE(refused.log_z.has_value());
+  EXPECT_NE(refused.refusal.find("bound"), std::string::npos) << refused.refusal;
+}
+
+TEST(Ais, FewChainsDoNotPassForBeingFew) {
+  // Equal weights, as good as it gets: 24 chains know log Z too badly all the same.
+  const Mlp model = test::gaussian(3, 1);
+  EXPECT_FALSE(ais_log_z(model, small_options(10, 24), {}, kDevice).log_z.has_value());
+  EXPECT_TRUE(ais_log_z(model, small_options(10, 26), {}, kDevice).log_z.has_value());
+  // A hard one: no number of chains up to a thousand helps.
+  const Mlp hard = test::gaussian(64, 100);
+  const Matrix points = test::standard_points(64);
+  for (const std::int64_t chains : {2, 20, 50, 200, 1000}) {
+    EXPECT_FALSE(ais_log_z(hard, small_options(3, chains), points, kDevice).log_z.has_value()) << chains;
+  }
+}
+
+TEST(Ais, TheBaseIsTheModelsOwn) {
+  // Twenty times narrower than N(0, I) in every one of 32 directions and four standard deviations off: from N(0, I)
+  // 20 temperatures are far too few, from the model's own chains plenty.
+  const int dim = 32;
+  Matrix centre(2, dim);
+  for (std::size_t d = 0; d < dim; ++d) centre(0, d) = centre(1, d) = 0.7f;
+  const Mlp model = test::gaussian_mixture(centre, {0, 0}, 400);
+  const AisResult own = ais_log_z(model, small_options(20, 256), {}, kDevice);
+  expect_log_z(own, test::log_z(dim, 400, {0, 0}), 0.01);
+  EXPECT_LT(own.stderr_forward, 0.2);
+  EXPECT_FALSE(ais_log_z(model, small_options(20, 256), test::standard_points(dim), kDevice).log_z.has_value());
 }
 
 TEST(Ais, IsReproducibleWhateverTheThreads) {
@@ -135,7 +191,8 @@ TEST(Ais, ReportsProgressAndStopsWhenTold) {
   }
   for (const std::int64_t temperature : {0, 5}) {
     const AisResult stopped = stop_at(temperature, true);
-    EXPECT_TRUE(stopped.log_z.has_value());
+    EXPECT_FALSE(stopped.log_z.has_value()) << "its upper bound is not known";
+    EXPECT_TRUE(std::isfinite(stopped.log_z_forward));
     EXPECT_TRUE(std::isnan(stopped.log_z_reverse));
   }
 }
@@ -162,6 +219,9 @@ TEST(Ais, RejectsBadRequests) {
   rejects([](AisOptions& o) { o.target_acceptance = std::numeric_limits<float>::quiet_NaN(); });
   rejects([](AisOptions& o) { o.burn_in = -1; });
   rejects([](AisOptions& o) { o.min_ess = 1.5; });
+  rejects([](AisOptions& o) { o.min_ess_chains = -1; });
+  rejects([](AisOptions& o) { o.max_gap_errors = std::numeric_limits<double>::quiet_NaN(); });
+  rejects([](AisOptions& o) { o.max_gap = -1; });
   const auto nothing = [](AisOptions&) {};
   rejects(nothing, Matrix(1, 3));
   rejects(nothing, Matrix(5, 2));

@@ -18,7 +18,7 @@ Matrix correlated(std::size_t n, std::uint64_t seed) {
   Matrix x(n, 2);
   for (std::size_t i = 0; i < n; ++i) {
     const PhiloxWords w = philox(seed, Purpose::evaluation, i, 0, 0);
-    const auto [a, b] = normal_pair(w.r0, w.r1);
+    const auto [a, b] = double_normal_pair(w.r0, w.r1);
     x(i, 0) = static_cast<float>(3 + 2 * a);
     x(i, 1) = static_cast<float>(-1 + a + 0.5 * b);
   }
@@ -36,9 +36,9 @@ TEST(GaussianDensity, ByHand) {
   const std::vector<float> away = {3, -5};
   EXPECT_NEAR(density.log_density(away), expected(3, -5), 1e-12);
   EXPECT_NEAR(density.mean_log_likelihood(x), expected(1, 2), 1e-12);
-  // The ridge is relative to the mean variance, 2.5.
+  // The ridge is relative to each column's variance.
   EXPECT_NEAR(GaussianDensity::fit(x, 0.4).log_density(std::vector<float>{0, 0}),
-              -std::log(2 * std::numbers::pi) - 0.5 * std::log(2.0 * 5.0), 1e-12);
+              -std::log(2 * std::numbers::pi) - 0.5 * std::log(1.4 * 5.6), 1e-12);
 }
 
 TEST(GaussianDensity, ReachesTheEntropyOfAGaussian) {
@@ -66,8 +66,70 @@ TEST(GaussianDensity, RejectsWhatItCannotFit) {
 
 TEST(GaussianMixture, OneComponentIsTheGaussian) {
   const Matrix x = correlated(500, 3);
-  EXPECT_NEAR(GaussianMixture::fit(x, 1, 0, 1e-6).mean_log_likelihood(x),
-              GaussianDensity::fit(x, 1e-6).mean_log_likelihood(x), 1e-9);
+  EXPECT_NEAR(GaussianMixture::fit(x, 1).mean_log_likelihood(x), GaussianDensity::fit(x).mean_log_likelihood(x), 1e-9);
+  EXPECT_NEAR(GaussianMixture::fit(x, 1, 0, 0.1).mean_log_likelihood(x),
+              GaussianDensity::fit(x, 0.1).mean_log_likelihood(x), 1e-9);
+}
+
+Matrix in_units(const Matrix& x, double first, double second, double offset) {
+  Matrix result(x.rows(), 2);
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    result(i, 0) = static_cast<float>(first * static_cast<double>(x(i, 0)));
+    result(i, 1) = static_cast<float>(second * static_cast<double>(x(i, 1)) + offset);
+  }
+  return result;
+}
+
+TEST(Baselines, DoNotDependOnTheUnitsOfAColumn) {
+  // Powers of two, so that the columns hold the same numbers: log p moves by the logarithm of the units and no more.
+  const Matrix x = draw(Density2d::two_moons, 500, 7);
+  const double gaussian = GaussianDensity::fit(x).mean_log_likelihood(x);
+  const double mixture = GaussianMixture::fit(x, 6, 1).mean_log_likelihood(x);
+  for (const int e : {-90, -12, 12, 90}) {
+    const double first = std::ldexp(1.0, e), second = std::ldexp(1.0, -e / 2);
+    const Matrix scaled = in_units(x, first, second, 0);
+    const double shift = std::log(first) + std::log(second);
+    EXPECT_NEAR(GaussianDensity::fit(scaled).mean_log_likelihood(scaled), gaussian - shift, 1e-6) << e;
+    EXPECT_NEAR(GaussianMixture::fit(scaled, 6, 1).mean_log_likelihood(scaled), mixture - shift, 1e-6) << e;
+  }
+  // An offset costs what single precision costs the data.
+  const Matrix moved = in_units(x, 1, 1, 1000);
+  EXPECT_NEAR(GaussianMixture::fit(moved, 6, 1).mean_log_likelihood(moved), mixture, 2e-3);
+}
+
+TEST(Baselines, ReachTheTruthOfIndependentColumnsOfAnyScale) {
+  const std::size_t n = 20'000;
+  const Matrix a = correlated(n, 4);
+  Matrix x(n, 3);
+  for (std::size_t i = 0; i < n; ++i) {
+    const PhiloxWords w = philox(9, Purpose::evaluation, i, 0, 0);
+    const auto [u, v] = normal_pair(w.r0, w.r1);
+    x(i, 0) = static_cast<float>(1e-3 * u);
+    x(i, 1) = static_cast<float>(v);
+    x(i, 2) = static_cast<float>(1e3 * (static_cast<double>(a(i, 0)) - 3) / 2);
+  }
+  const double truth = -1.5 * (1 + std::log(2 * std::numbers::pi));  // the scales multiply to one
+  EXPECT_NEAR(GaussianDensity::fit(x).mean_log_likelihood(x), truth, 0.05);
+  EXPECT_NEAR(GaussianMixture::fit(x, 4).mean_log_likelihood(x), truth, 0.05);
+}
+
+TEST(Baselines, LeaveConstantColumnsOutAndNameThem) {
+  const Matrix x = correlated(500, 3);
+  Matrix wide(500, 4);
+  for (std::size_t i = 0; i < 500; ++i) {
+    wide(i, 0) = 7;
+    wide(i, 1) = x(i, 0);
+    wide(i, 2) = 0;
+    wide(i, 3) = x(i, 1);
+  }
+  const GaussianDensity density = GaussianDensity::fit(wide);
+  EXPECT_EQ(density.constant_columns(), (std::vector<std::size_t>{0, 2}));
+  EXPECT_EQ(density.dim(), 4u);
+  EXPECT_NEAR(density.mean_log_likelihood(wide), GaussianDensity::fit(x).mean_log_likelihood(x), 1e-12);
+  const GaussianMixture mixture = GaussianMixture::fit(wide, 3);
+  EXPECT_EQ(mixture.constant_columns(), (std::vector<std::size_t>{0, 2}));
+  EXPECT_NEAR(mixture.mean_log_likelihood(wide), GaussianMixture::fit(x, 3).mean_log_likelihood(x), 1e-12);
+  EXPECT_THROW(GaussianDensity::fit(Matrix(10, 3)), ConfigError);
 }
 
 TEST(GaussianMixture, EveryIterationOfExpectationMaximisationGains) {

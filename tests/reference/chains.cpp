@@ -24,8 +24,8 @@ bool outside(const Kernel& kernel, const Vector& x) {
   return false;
 }
 
-void restart(const Target& target, std::uint64_t seed, Chain* chain, Counts* counts) {
-  chain->x = uniform_start(seed, chain->id, chain->step, target.network.dim);
+void restart(const Target& target, const Kernel& kernel, std::uint64_t seed, Chain* chain, Counts* counts) {
+  chain->x = uniform_start(kernel, seed, chain->id, chain->step, target.network.dim);
   chain->restarted = true;
   ++counts->restarts;
 }
@@ -38,7 +38,7 @@ void langevin_step(const Target& target, const Kernel& kernel, std::uint64_t see
   Vector y = chain->x;
   for (std::size_t d = 0; d < y.size(); ++d) y[d] += kernel.noise_scale * n[d] - kernel.step_size * g[d];
   if (!finite(here) || !all_finite(y)) {
-    restart(target, seed, chain, counts);
+    restart(target, kernel, seed, chain, counts);
     return;
   }
   for (std::size_t d = 0; d < kernel.lo.size(); ++d) y[d] = std::min(std::max(y[d], kernel.lo[d]), kernel.hi[d]);
@@ -55,39 +55,113 @@ double proposal_square(const Vector& to, const Vector& from, const Vector& g, do
   return sum;
 }
 
-void mala_step(const Target& target, const Kernel& kernel, std::uint64_t seed, Evaluation* here, Chain* chain,
-               Counts* counts) {
-  const double h = kernel.step_size;
-  const Words move = words(seed, Purpose::move, chain->id, chain->step, 0);
-  const bool jump = uniform(move[0]) < kernel.jump_prob;
-  const bool difference = !jump && uniform(move[1]) < kernel.difference_prob;
-  const Vector g = clipped(here->gradient, kernel.grad_clip);
+double square(const Vector& v) {
+  double sum = 0;
+  for (const double x : v) sum += x * x;
+  return sum;
+}
 
-  Vector y = chain->x;
+// The local moves: from `chain` (with E and g) to y; returns E and g there and what is added to E(x) - E(y).
+struct Local {
+  Vector y;
+  Evaluation there;
+  double log_ratio = 0;
+};
+
+Local mala_move(const Target& target, const Kernel& kernel, std::uint64_t seed, const Evaluation& here,
+                const Chain& chain) {
+  const double h = kernel.step_size;
+  const Vector g = clipped(here.gradient, kernel.grad_clip);
+  const Vector n = normals(seed, chain.id, chain.step, target.network.dim);
+  Local move{chain.x, {}};
+  for (std::size_t d = 0; d < g.size(); ++d) move.y[d] += std::sqrt(2 * h) * n[d] - h * g[d];
+  move.there = target.evaluate(move.y);
+  const Vector g_back = clipped(move.there.gradient, kernel.grad_clip);
+  move.log_ratio = (proposal_square(move.y, chain.x, g, h) - proposal_square(chain.x, move.y, g_back, h)) / (4 * h);
+  return move;
+}
+
+Local hmc_move(const Target& target, const Kernel& kernel, std::uint64_t seed, const Evaluation& here,
+               const Chain& chain) {
+  const double u = uniform(words(seed, Purpose::move, chain.id, chain.step, 0)[2]);
+  const double h = kernel.step_size * (1 + kernel.jitter * (2 * u - 1));
+  Vector p = normals(seed, chain.id, chain.step, target.network.dim, Purpose::momentum);
+  Local move{chain.x, here};
+  move.log_ratio = square(p) / 2;
+  for (int l = 0; l < kernel.leapfrog_steps; ++l) {
+    Vector g = clipped(move.there.gradient, kernel.grad_clip);
+    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
+    for (std::size_t d = 0; d < p.size(); ++d) move.y[d] += h * p[d];
+    const double kink = move.there.kink_distance;
+    move.there = target.evaluate(move.y);
+    move.there.kink_distance = std::min(move.there.kink_distance, kink);
+    g = clipped(move.there.gradient, kernel.grad_clip);
+    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
+  }
+  move.log_ratio -= square(p) / 2;
+  return move;
+}
+
+Local malt_move(const Target& target, const Kernel& kernel, std::uint64_t seed, const Evaluation& here,
+                const Chain& chain) {
+  const double h = kernel.step_size, kept = std::exp(-kernel.friction * h / 2);
+  const int dim = target.network.dim;
+  Vector p = normals(seed, chain.id, chain.step, dim, Purpose::momentum);
+  const auto refresh = [&](Purpose purpose, std::uint64_t step) {
+    const Vector xi = normals(seed, chain.id, step, dim, purpose);
+    for (std::size_t d = 0; d < p.size(); ++d) p[d] = kept * p[d] + std::sqrt(1 - kept * kept) * xi[d];
+  };
+  Local move{chain.x, here};
+  for (int l = 0; l < kernel.leapfrog_steps; ++l) {
+    const std::uint64_t step = chain.step + static_cast<std::uint64_t>(l);
+    refresh(Purpose::langevin_noise, step);
+    move.log_ratio += square(p) / 2;
+    Vector g = clipped(move.there.gradient, kernel.grad_clip);
+    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
+    for (std::size_t d = 0; d < p.size(); ++d) move.y[d] += h * p[d];
+    const double kink = move.there.kink_distance;
+    move.there = target.evaluate(move.y);
+    move.there.kink_distance = std::min(move.there.kink_distance, kink);
+    g = clipped(move.there.gradient, kernel.grad_clip);
+    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
+    move.log_ratio -= square(p) / 2;
+    refresh(Purpose::second_half_noise, step);
+  }
+  return move;
+}
+
+void metropolis_step(const Target& target, const Kernel& kernel, std::uint64_t seed, Evaluation* here, Chain* chain,
+                     Counts* counts) {
+  const Words draw = words(seed, Purpose::move, chain->id, chain->step, 0);
+  const bool jump = uniform(draw[0]) < kernel.jump_prob;
+  const bool difference = !jump && uniform(draw[1]) < kernel.difference_prob;
+
+  Local move{chain->x, {}};
   if (jump) {
-    y = uniform_start(seed, chain->id, chain->step, target.network.dim);
+    move.y = uniform_start(kernel, seed, chain->id, chain->step, target.network.dim);
+    move.there = target.evaluate(move.y);
   } else if (difference) {
     const Words pick = words(seed, Purpose::difference, chain->id, chain->step, 0);
     const std::uint64_t n = kernel.points.size();
     const Vector& a = kernel.points[pick[0] * n >> 32];
     const Vector& b = kernel.points[pick[1] * n >> 32];
-    for (std::size_t d = 0; d < y.size(); ++d) y[d] += a[d] - b[d];
+    for (std::size_t d = 0; d < move.y.size(); ++d) move.y[d] += a[d] - b[d];
+    move.there = target.evaluate(move.y);
   } else {
-    const Vector n = normals(seed, chain->id, chain->step, target.network.dim);
-    for (std::size_t d = 0; d < y.size(); ++d) y[d] += std::sqrt(2 * h) * n[d] - h * g[d];
+    const auto local = kernel.hmc ? hmc_move : kernel.malt ? malt_move : mala_move;
+    move = local(target, kernel, seed, *here, *chain);
   }
-
-  const Evaluation there = target.evaluate(y);
-  double log_a = here->energy - there.energy;
+  const Evaluation& there = move.there;
+  double log_a = here->energy - there.energy + move.log_ratio;
   if (jump) {
-    for (const double v : chain->x) {
-      if (std::abs(v) > 3) log_a = -std::numeric_limits<double>::infinity();
+    for (std::size_t d = 0; d < chain->x.size(); ++d) {
+      const double v = chain->x[d];
+      const bool inside =
+          kernel.start_lo.empty() ? std::abs(v) <= 3 : v >= kernel.start_lo[d] && v <= kernel.start_hi[d];
+      if (!inside) log_a = -std::numeric_limits<double>::infinity();
     }
-  } else if (!difference) {
-    const Vector g_back = clipped(there.gradient, kernel.grad_clip);
-    log_a += (proposal_square(y, chain->x, g, h) - proposal_square(chain->x, y, g_back, h)) / (4 * h);
   }
-  const bool allowed = finite(there) && !outside(kernel, y);
+  const bool allowed = finite(there) && !outside(kernel, move.y);
   const double log_u = std::log(uniform(words(seed, Purpose::accept, chain->id, chain->step, 0)[0]));
   const bool accepted = allowed && log_u < log_a;
   if (allowed) chain->decision_margin = std::min(chain->decision_margin, std::abs(log_u - log_a));
@@ -96,7 +170,7 @@ void mala_step(const Target& target, const Kernel& kernel, std::uint64_t seed, E
   (jump ? counts->jumps_proposed : difference ? counts->differences_proposed : counts->proposed) += 1;
   if (!accepted) return;
   (jump ? counts->jumps_accepted : difference ? counts->differences_accepted : counts->accepted) += 1;
-  chain->x = y;
+  chain->x = move.y;
   *here = there;
 }
 
@@ -131,22 +205,32 @@ Vector uniform_start(std::uint64_t seed, std::uint64_t chain, std::uint64_t step
   return x;
 }
 
+Vector uniform_start(const Kernel& kernel, std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim) {
+  Vector x = uniform_start(seed, chain, step, dim);
+  if (kernel.start_lo.empty()) return x;
+  for (std::size_t d = 0; d < x.size(); ++d) {
+    x[d] = kernel.start_lo[d] + (kernel.start_hi[d] - kernel.start_lo[d]) * (x[d] / 6 + 0.5);
+  }
+  return x;
+}
+
 void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_steps, Chain* chain, Counts* counts) {
   Evaluation here;
-  if (kernel.mala && n_steps > 0) {
+  const bool adjusted = kernel.mala || kernel.hmc || kernel.malt;
+  if (adjusted && n_steps > 0) {
     here = target.evaluate(chain->x);
     if (!finite(here)) {
-      restart(target, seed, chain, counts);
+      restart(target, kernel, seed, chain, counts);
       here = target.evaluate(chain->x);
     }
   }
   for (int k = 0; k < n_steps; ++k) {
-    if (kernel.mala) {
-      mala_step(target, kernel, seed, &here, chain, counts);
+    if (adjusted) {
+      metropolis_step(target, kernel, seed, &here, chain, counts);
     } else {
       langevin_step(target, kernel, seed, chain, counts);
     }
-    ++chain->step;
+    chain->step += static_cast<std::uint64_t>(kernel.leapfrog_steps);
   }
 }
 

@@ -23,10 +23,15 @@ struct Target {
 
 struct Kernel {
   bool mala = false;
+  bool hmc = false, malt = false;
+  int leapfrog_steps = 1;  // hmc, malt: gradient evaluations of a transition
+  double jitter = 0;       // hmc
+  double friction = 0;     // malt
   double step_size = 0.01;
   double noise_scale = 0;  // Langevin
   double grad_clip = std::numeric_limits<double>::infinity();
-  Vector lo, hi;  // both empty: no box
+  Vector lo, hi;              // both empty: no box
+  Vector start_lo, start_hi;  // of the uniform start; both empty: +-3
   double jump_prob = 0;
   double difference_prob = 0;
   std::vector<Vector> points;  // training points of the difference move
@@ -51,10 +56,11 @@ struct Counts {
   std::uint64_t restarts = 0;
 };
 
-// (2u - 1) 3 per dimension, purpose 1: model space.
+// (2u - 1) 3 per dimension, purpose 1: model space. With a region, lo + (hi - lo) u.
 Vector uniform_start(std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim);
+Vector uniform_start(const Kernel& kernel, std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim);
 
-// n_steps of the transition; the chain's step count goes up by n_steps.
+// n_steps of the transition; the chain's step count goes up by the gradient evaluations of each.
 void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_steps, Chain* chain, Counts* counts);
 
 }  // namespace ref

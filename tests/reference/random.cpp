@@ -40,10 +40,10 @@ std::vector<double> uniforms(std::uint64_t seed, Purpose purpose, std::uint64_t 
   return u;
 }
 
-std::vector<double> normals(std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int count) {
+std::vector<double> normals(std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int count, Purpose purpose) {
   std::vector<double> n;
   for (std::uint32_t block = 0; static_cast<int>(n.size()) < count; ++block) {
-    const Words r = words(seed, Purpose::langevin_noise, chain, step, block);
+    const Words r = words(seed, purpose, chain, step, block);
     for (const std::size_t pair : {std::size_t{0}, std::size_t{2}}) {
       const double rho = std::sqrt(-2 * std::log(uniform(r[pair])));
       const double phi = 2 * std::numbers::pi * uniform(r[pair + 1]);

@@ -19,10 +19,13 @@ enum class Purpose : std::uint32_t {
   reinitialization = 2,
   replay_slot = 3,
   accept = 4,
+  momentum = 5,
   data_order = 7,
   data_noise = 8,
   move = 9,
   difference = 10,
+  second_half_noise = 15,
+  replica_swap = 16,
 };
 
 // The four words of one block: the Contract's counter layout.
@@ -32,8 +35,9 @@ Words words(std::uint64_t seed, Purpose purpose, std::uint64_t chain, std::uint6
 double uniform(std::uint32_t word);
 // `count` uniforms: number i is word i % 4 of block i / 4.
 std::vector<double> uniforms(std::uint64_t seed, Purpose purpose, std::uint64_t chain, std::uint64_t step, int count);
-// `count` Box-Muller normals of purpose langevin_noise, in the order of curand_normal4.
-std::vector<double> normals(std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int count);
+// `count` Box-Muller normals, in the order of curand_normal4.
+std::vector<double> normals(std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int count,
+                            Purpose purpose = Purpose::langevin_noise);
 
 // The keyed bijection of 0 .. n-1 that draws replay slots and orders data: a Feistel network of 8 rounds on the
 // smallest even power of two >= n, walked until the result is below n.

@@ -74,7 +74,7 @@ Training::Training(Plan p, Network n, std::vector<Vector> points, std::vector<in
   step_size = plan.kernel.step_size;
   plan.kernel.points = data;
   for (std::uint64_t slot = 0; slot < plan.capacity; ++slot) {
-    buffer.push_back(uniform_start(plan.seed, slot, 0, network.dim));
+    buffer.push_back(uniform_start(plan.kernel, plan.seed, slot, 0, network.dim));
     buffer_steps.push_back(0);
   }
 }
@@ -114,7 +114,7 @@ void Training::step() {
         chain.step = buffer_steps[slot];
         chain.x = buffer[slot];
         if (uniform(words(plan.seed, Purpose::reinitialization, slot, chain.step, 0)[0]) < plan.reinit_prob) {
-          chain.x = uniform_start(plan.seed, slot, chain.step, network.dim);
+          chain.x = uniform_start(plan.kernel, plan.seed, slot, chain.step, network.dim);
           ++reinitialized;
         }
         break;
@@ -124,7 +124,7 @@ void Training::step() {
         break;
       case Start::fresh:
         chain.id = t * batch + i;
-        chain.x = uniform_start(plan.seed, chain.id, 0, network.dim);
+        chain.x = uniform_start(plan.kernel, plan.seed, chain.id, 0, network.dim);
         break;
     }
     run(target, kernel, plan.seed, plan.n_steps, &chain, &counts);

@@ -22,7 +22,7 @@ std::vector<Matrix> autoregressive(
       double x = 0;
       for (std::size_t t = 0; t < steps; ++t) {
         const PhiloxWords w = philox(17, Purpose::evaluation, c, t, static_cast<std::uint32_t>(d));
-        const double n = normal_pair(w.r0, w.r1).first;
+        const double n = double_normal_pair(w.r0, w.r1).first;
         x = t == 0 ? n : phi[d] * x + std::sqrt(1 - phi[d] * phi[d]) * n;
         trajectory[t](c, d) = static_cast<float>(x + offset(c));
       }

@@ -1,5 +1,7 @@
 #include "support/networks.hpp"
 
+#include <algorithm>
+
 #include <cmath>
 #include <limits>
 #include <random>
@@ -73,14 +75,70 @@ ref::Network to_reference(const ebm::Mlp& model) {
   return network;
 }
 
+ebm::Matrix inside(const ebm::Sampler& sampler, ebm::Matrix x) {
+  const auto& box = std::visit([](const auto& s) -> const std::optional<ebm::Box>& { return s.clamp; }, sampler);
+  if (!box) return x;
+  const auto limit = [](const std::vector<float>& side, std::size_t d) { return side.size() == 1 ? side[0] : side[d]; };
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    for (std::size_t d = 0; d < x.cols(); ++d) x(i, d) = std::clamp(x(i, d), limit(box->lo, d), limit(box->hi, d));
+  }
+  return x;
+}
+
+namespace {
+
+struct SetField {
+  float step_size, jump_prob;
+  std::optional<float> grad_clip;
+  std::optional<ebm::Box> clamp;
+  void operator()(const ebm::Parameter& p, float& value) const {
+    if (p.name == "step_size") value = step_size;
+    if (p.name == "jump_prob") value = jump_prob;
+  }
+  void operator()(const ebm::Parameter& p, std::int64_t& value) const {
+    if (p.name == "leapfrog_steps") value = 3;
+  }
+  void operator()(const ebm::Parameter& p, std::optional<float>& value) const {
+    if (p.name == "grad_clip") value = grad_clip;
+  }
+  void operator()(const ebm::Parameter&, std::optional<ebm::Box>& value) const { value = clamp; }
+};
+
+}  // namespace
+
+std::vector<ebm::Sampler> exact_samplers(float h, float jump_prob, std::optional<float> grad_clip,
+                                         std::optional<ebm::Box> clamp) {
+  std::vector<ebm::Sampler> samplers;
+  const auto add = [&](ebm::Sampler sampler) {
+    const ebm::SamplerKind kind = ebm::kind_of(sampler);
+    if (!ebm::is_metropolis(kind)) return;
+    // The leapfrog's step moves as far as mala's h = step^2 / 2.
+    const float step = kind == ebm::SamplerKind::mala ? h : std::sqrt(2 * h);
+    ebm::visit_parameters(sampler, SetField{step, jump_prob, grad_clip, clamp});
+    samplers.push_back(std::move(sampler));
+  };
+#define EBM_TEST_ADD(name, type) add(type{});
+  using namespace ebm;
+  EBM_SAMPLERS(EBM_TEST_ADD)
+#undef EBM_TEST_ADD
+  return samplers;
+}
+
 ref::Kernel to_reference(const ebm::Transition& transition) {
   ref::Kernel kernel;
-  kernel.mala = transition.kind == ebm::Transition::Kind::mala;
+  kernel.mala = transition.kind == ebm::SamplerKind::mala;
+  kernel.hmc = transition.kind == ebm::SamplerKind::hmc;
+  kernel.malt = transition.kind == ebm::SamplerKind::malt;
+  kernel.leapfrog_steps = static_cast<int>(transition.evaluations);
+  if (kernel.hmc) kernel.jitter = static_cast<double>(transition.own[ebm::HmcTraits::kJitter]);
+  if (kernel.malt) kernel.friction = static_cast<double>(transition.own[ebm::MaltTraits::kFriction]);
   kernel.step_size = static_cast<double>(transition.step_size);
-  kernel.noise_scale = static_cast<double>(transition.noise_scale);
+  kernel.noise_scale = static_cast<double>(transition.own[ebm::LangevinTraits::kNoiseScale]);
   kernel.grad_clip = static_cast<double>(transition.grad_clip);
   kernel.lo = to_reference(transition.clamp_lo);
   kernel.hi = to_reference(transition.clamp_hi);
+  kernel.start_lo = to_reference(transition.start_lo);
+  kernel.start_hi = to_reference(transition.start_hi);
   kernel.jump_prob = static_cast<double>(transition.jump_prob);
   kernel.difference_prob = static_cast<double>(transition.difference_prob);
   return kernel;

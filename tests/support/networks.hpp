@@ -27,6 +27,13 @@ ebm::Mlp random_network(const ebm::MlpShape& shape, std::uint64_t seed);
 ebm::Matrix random_points(std::size_t rows, std::size_t cols, std::uint64_t seed, float scale = 1.0f);
 
 ref::Network to_reference(const ebm::Mlp& model);
+// The points [n, D], each moved to the nearest point of the sampler's box.
+ebm::Matrix inside(const ebm::Sampler& sampler, ebm::Matrix x);
+
+// Every Metropolis-adjusted sampler, short trajectories, at a step that is h in mala's units.
+std::vector<ebm::Sampler> exact_samplers(float h, float jump_prob, std::optional<float> grad_clip,
+                                         std::optional<ebm::Box> clamp);
+
 ref::Kernel to_reference(const ebm::Transition& transition);
 ref::Vector to_reference(std::span<const float> values);
 std::vector<ref::Vector> to_reference(ebm::MatrixView x);

@@ -1,5 +1,5 @@
-// The Metropolis-adjusted chain leaves its target invariant for any step size: 10^6 exact draws have the same law after
-// K steps. The unadjusted chain at the same step size does not, and the tests see it.
+// Every Metropolis-adjusted sampler leaves its target invariant for any step size: 10^6 exact draws have the same law
+// after K steps. The unadjusted chain at the same step size does not, and the tests see it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 using namespace support;
 
-class MalaInvarianceTest : public EngineTest {
+class MetropolisInvarianceTest : public EngineTest {
  protected:
   static constexpr std::size_t kChains = 1000000;
 
@@ -37,7 +37,7 @@ class MalaInvarianceTest : public EngineTest {
 
 // Rejects a missing or inverted proposal ratio, an acceptance that forgets the energy, jumps accepted from outside the
 // box they go to, a rejected chain that moves.
-TEST_P(MalaInvarianceTest, GaussianWithJumps) {
+TEST_P(MetropolisInvarianceTest, GaussianWithJumps) {
   for (const int dim : {1, 16}) {
     const ebm::Mlp model(shape_of(dim, {1}, ebm::Activation::tanh, ebm::Head::scalar, 1.0f));
     const ebm::Matrix start = random_points(kChains, static_cast<std::size_t>(dim), 1);
@@ -46,22 +46,27 @@ TEST_P(MalaInvarianceTest, GaussianWithJumps) {
     for (const float jump_prob : {0.0f, 0.3f}) {
       for (const int n_steps : {1, 10}) {
         SCOPED_TRACE(testing::Message() << "D " << dim << " jumps " << jump_prob << " K " << n_steps);
-        const ebm::Mala sampler{.step_size = h, .jump_prob = jump_prob, .grad_clip = {}, .clamp = {}};
-        const ebm::SampleResult result = run(model, sampler, start, n_steps);
-        EXPECT_GT(standard_p(result.x), kAlpha);
-        EXPECT_EQ(result.stats.restarts, 0u);
-        const double acceptance = result.stats.acceptance();
-        EXPECT_GT(acceptance, 0.2);
-        EXPECT_LT(acceptance, 0.99);
-        const double share = static_cast<double>(result.stats.jumps_proposed) / static_cast<double>(result.stats.steps);
-        EXPECT_NEAR(share, static_cast<double>(jump_prob), 0.005);
-        if (dim == 1 && jump_prob > 0) {
-          EXPECT_GT(result.stats.jumps_accepted, result.stats.jumps_proposed / 10);
+        for (const ebm::Sampler& sampler : exact_samplers(h, jump_prob, {}, {})) {
+          SCOPED_TRACE(ebm::describe(sampler));
+          const ebm::SampleResult result = run(model, sampler, start, n_steps);
+          EXPECT_GT(standard_p(result.x), kAlpha);
+          EXPECT_EQ(result.stats.restarts, 0u);
+          const double acceptance = result.stats.acceptance();
+          EXPECT_GT(acceptance, 0.2);
+          EXPECT_LT(acceptance, 0.99);
+          const ebm::MoveCount jumps = result.stats[ebm::Move::jump];
+          const std::uint64_t proposed = jumps.proposed + result.stats[ebm::Move::local].proposed;
+          EXPECT_EQ(proposed, kChains * static_cast<std::size_t>(n_steps));
+          const double share = static_cast<double>(jumps.proposed) / static_cast<double>(proposed);
+          EXPECT_NEAR(share, static_cast<double>(jump_prob), 0.005);
+          if (dim == 1 && jump_prob > 0) {
+            EXPECT_GT(jumps.accepted, jumps.proposed / 10);
+          }
+          // It must have moved, or leaving the law invariant is nothing.
+          std::size_t still = 0;
+          for (std::size_t i = 0; i < start.rows(); ++i) still += start(i, 0) == result.x(i, 0);
+          EXPECT_LT(static_cast<double>(still), 0.7 * static_cast<double>(start.rows()));
         }
-        // It must have moved, or leaving the law invariant is nothing.
-        std::size_t still = 0;
-        for (std::size_t i = 0; i < start.rows(); ++i) still += start(i, 0) == result.x(i, 0);
-        EXPECT_LT(static_cast<double>(still), 0.7 * static_cast<double>(start.rows()));
       }
     }
     ebm::LangevinDynamics unadjusted;
@@ -71,7 +76,7 @@ TEST_P(MalaInvarianceTest, GaussianWithJumps) {
 }
 
 // Clipped gradients and a box keep the chain exact: the target is then the Gaussian cut to the box.
-TEST_P(MalaInvarianceTest, ClippedGradientAndBox) {
+TEST_P(MetropolisInvarianceTest, ClippedGradientAndBox) {
   const ebm::Mlp model(shape_of(1, {1}, ebm::Activation::tanh, ebm::Head::scalar, 1.0f));
   std::mt19937_64 bits(5);
   std::normal_distribution<float> normal;
@@ -82,9 +87,14 @@ TEST_P(MalaInvarianceTest, ClippedGradientAndBox) {
   }
   const double mass = normal_cdf(1.5) - normal_cdf(-0.5);
   const auto cdf = [&](double x) { return std::clamp((normal_cdf(x) - normal_cdf(-0.5)) / mass, 0.0, 1.0); };
-  const ebm::Mala sampler{.step_size = 0.2f, .jump_prob = 0.1f, .grad_clip = 0.3f, .clamp = ebm::Box{{-0.5f}, {1.5f}}};
-  const ebm::Matrix x = run(model, sampler, start, 10).x;
-  EXPECT_GT(ks_p_value(x.values(), cdf), kAlpha);
+  const ebm::Box box{{-0.5f}, {1.5f}};
+  for (const ebm::Sampler& sampler : exact_samplers(0.2f, 0.1f, 0.3f, box)) {
+    SCOPED_TRACE(ebm::describe(sampler));
+    const ebm::Matrix x = run(model, sampler, start, 10).x;
+    EXPECT_GT(ks_p_value(x.values(), cdf), kAlpha);
+    EXPECT_GE(*std::ranges::min_element(x.values()), -0.5f);
+    EXPECT_LE(*std::ranges::max_element(x.values()), 1.5f);
+  }
   const ebm::Mala free{.step_size = 0.2f, .jump_prob = 0.1f, .grad_clip = 0.3f, .clamp = {}};
   EXPECT_LT(ks_p_value(run(model, free, start, 10).x.values(), cdf), kAlpha);
 }
@@ -92,7 +102,7 @@ TEST_P(MalaInvarianceTest, ClippedGradientAndBox) {
 // A random network in the plane, far from Gaussian. Exact draws by rejection from N(0, 1/kappa I): the network's part
 // of the energy is bounded below by its smallest value on a fine grid, less a margin that its slope allows between the
 // grid's points. After 10 steps the law of x, y, x + y, x y and E is that of other exact draws.
-TEST_P(MalaInvarianceTest, RandomNetworkInThePlane) {
+TEST_P(MetropolisInvarianceTest, RandomNetworkInThePlane) {
   const ebm::Mlp model = random_network(shape_of(2, {12}, ebm::Activation::tanh, ebm::Head::scalar, 1.0f), 17);
   const ref::Network network = to_reference(model);
   const auto part = [&](double x, double y) {
@@ -141,14 +151,15 @@ TEST_P(MalaInvarianceTest, RandomNetworkInThePlane) {
   };
   ASSERT_GT(smallest_p(start, fresh), kAlpha);
   for (const float h : {0.05f, 0.3f}) {
-    const ebm::Mala sampler{.step_size = h, .jump_prob = 0.1f, .grad_clip = {}, .clamp = {}};
-    EXPECT_GT(smallest_p(run(model, sampler, start, 10).x, fresh), kAlpha) << h;
+    for (const ebm::Sampler& sampler : exact_samplers(h, 0.1f, {}, {})) {
+      EXPECT_GT(smallest_p(run(model, sampler, start, 10).x, fresh), kAlpha) << ebm::describe(sampler);
+    }
   }
   ebm::LangevinDynamics unadjusted;
   unadjusted.step_size = 0.3f;
   EXPECT_LT(smallest_p(run(model, unadjusted, start, 10).x, fresh), kAlpha);
 }
 
-EBM_INSTANTIATE_ENGINES(MalaInvarianceTest);
+EBM_INSTANTIATE_ENGINES(MetropolisInvarianceTest);
 
 }  // namespace
