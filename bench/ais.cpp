@@ -4,11 +4,9 @@
 // NETWORK/ACTIVATION/chains:N/threads:T.
 #include <fmt/format.h>
 
-#include <numeric>
-
 #include "bench/support.hpp"
+#include "ebmcuda/chains.hpp"
 #include "ebmcuda/log_z.hpp"
-#include "host/engine/engine.hpp"
 
 namespace ebm::bench {
 namespace {
@@ -16,28 +14,24 @@ namespace {
 constexpr std::int64_t kChains = 1000;
 constexpr std::int64_t kSteps = 50;
 
-GaussianBase standard_normal(int dim) {
+GaussianEnergy standard_normal(int dim) {
   const auto d = static_cast<std::size_t>(dim);
-  GaussianBase base{std::vector<float>(d), std::vector<float>(d * d)};
-  for (std::size_t i = 0; i < d; ++i) base.root[i * d + i] = 1;
+  GaussianEnergy base{std::vector<float>(d), Matrix(d, d)};
+  for (std::size_t i = 0; i < d; ++i) base.root(i, i) = 1;
   return base;
 }
 
 void annealed_steps(benchmark::State& state, const Settings& settings, const Mlp& model, int threads) {
-  const auto engine = make_engine(settings.device(threads));
-  const auto function = engine->load(model);
-  std::vector<std::uint64_t> ids(static_cast<std::size_t>(kChains));
-  std::iota(ids.begin(), ids.end(), std::uint64_t{0});
-  const auto chains = function->chains(0, ids, std::vector<std::uint64_t>(ids.size()), standard_normal(model.dim()));
-  chains->start_uniform();
-  Transition transition;
-  transition.kind = SamplerKind::mala;
+  ChainsOptions options{.n_chains = kChains};
+  options.base = standard_normal(model.dim());
+  Chains chains(Energy(model, settings.device(threads)), Mala{}, options);
   for (auto _ : state) {
     // One step at each temperature: the energies of the new density are at hand from the step before.
     for (std::int64_t k = 1; k <= kSteps; ++k) {
-      chains->run(transition, 1, static_cast<float>(k) / static_cast<float>(kSteps));
+      chains.set_beta(static_cast<float>(k) / static_cast<float>(kSteps));
+      chains.run(1);
     }
-    benchmark::DoNotOptimize(chains->stats());  // waits
+    chains.wait();
   }
   const double dim = model.dim();
   report(state, settings, threads, "chain_steps", static_cast<double>(state.iterations() * kChains * kSteps),

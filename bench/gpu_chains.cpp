@@ -1,17 +1,15 @@
 // Claim: chains per second of the CUDA engine, by shape and precision. One JSON line.
 //   gpu_chains --dim 64 --hidden 128,128 --precision fp16 --sampler langevin --chains 131072 --steps 200 --repeats 5
-// The time is the host's, around ChainSet::run: one launch and one wait. The best of `repeats` is reported.
+// The time is the host's, around Chains::run and wait: one launch and one wait. The best of `repeats` is reported.
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cstdio>
 #include <map>
-#include <numeric>
 #include <sstream>
 #include <string>
 
 #include "ebmcuda/ebmcuda.hpp"
-#include "host/engine/engine.hpp"
 
 namespace {
 
@@ -41,21 +39,15 @@ int run(int argc, char** argv) {
   const auto chains = std::stoull(options["chains"]);
   const auto steps = std::stoll(options["steps"]);
 
-  const auto engine = ebm::make_engine(device);
-  const auto function = engine->load(ebm::Mlp::random(shape, 1));
-  std::vector<std::uint64_t> ids(chains);
-  std::iota(ids.begin(), ids.end(), 0);
-  const auto set = function->chains(1, std::move(ids), std::vector<std::uint64_t>(chains, 0));
-  set->start_uniform();
-  ebm::Transition transition;
-  transition.kind = options["sampler"] == "mala" ? ebm::SamplerKind::mala : ebm::SamplerKind::langevin;
-  transition.step_size = 0.01f;
-  transition.own[0] = 0.1414f;
+  const ebm::Energy energy(ebm::Mlp::random(shape, 1), device);
+  ebm::Chains set(energy, ebm::default_sampler(ebm::parse_sampler_kind(options["sampler"])),
+                  {.n_chains = static_cast<std::int64_t>(chains), .seed = 1});
+  set.wait();
   double best = 1e30;
   for (int repeat = 0; repeat < std::stoi(options["repeats"]); ++repeat) {
     const auto start = std::chrono::steady_clock::now();
-    set->run(transition, steps);
-    static_cast<void>(set->stats());  // waits
+    set.run(steps);
+    set.wait();
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   // Forward and gradient: 2 multiplications and 2 additions for each hidden weight.
@@ -66,8 +58,8 @@ int run(int argc, char** argv) {
       R"({{"engine": "{}", "path": "{}", "dim": {}, "hidden": "{}", "sampler": "{}", "chains": {}, "steps": {}, )"
       R"("seconds": {:.6g}, "chain_steps_per_second": {:.6g}, "teraflops": {:.4g}}})"
       "\n",
-      engine->description(), function->path(), shape.dim, options["hidden"], options["sampler"], chains, steps, best,
-      rate, 4 * weights * rate * 1e-12);
+      energy.engine(), energy.path(), shape.dim, options["hidden"], options["sampler"], chains, steps, best, rate,
+      4 * weights * rate * 1e-12);
   return 0;
 }
 

@@ -1,23 +1,22 @@
 // Claim: E and dE/dx alone run near the FMA peak. Points come from and go to the caller's row-major arrays, as
-// energy_gradient() has them. Names are gradient/NETWORK/ACTIVATION/points:N/threads:T.
+// Energy::gradient() has them. Names are gradient/NETWORK/ACTIVATION/points:N/threads:T.
 #include <fmt/format.h>
 
 #include "bench/support.hpp"
+#include "ebmcuda/energy.hpp"
 #include "ebmcuda/sampler.hpp"
-#include "host/engine/engine.hpp"
 
 namespace ebm::bench {
 namespace {
 
 void run_case(benchmark::State& state, const Settings& settings, const Mlp& model, std::int64_t points, int threads) {
-  const auto engine = make_engine(settings.device(threads));
-  const auto function = engine->load(model);
+  const Energy loaded(model, settings.device(threads));
   const Matrix x = uniform_start(model, points, 0);
   Matrix gradient(x.rows(), x.cols());
   std::vector<float> energy(x.rows());
-  function->evaluate(x.values(), energy, gradient.values());  // first touch
+  loaded.gradient(x, gradient.values(), energy);  // first touch
   for (auto _ : state) {
-    function->evaluate(x.values(), energy, gradient.values());
+    loaded.gradient(x, gradient.values(), energy);
     benchmark::DoNotOptimize(gradient.data());
   }
   report(state, settings, threads, "gradients", static_cast<double>(state.iterations() * points),

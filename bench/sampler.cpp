@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 #include <malloc.h>
 
-#include <numeric>
-
 #include "bench/support.hpp"
-#include "host/engine/engine.hpp"
+#include "ebmcuda/chains.hpp"
 
 namespace ebm::bench {
 namespace {
@@ -25,26 +23,17 @@ std::size_t bytes_in_use() {
 }
 
 void run_case(benchmark::State& state, const Settings& settings, const Case& c, int threads) {
-  const Mlp model = network(c.shape.dim, c.shape.hidden, c.shape.activation);
-  const auto engine = make_engine(settings.device(threads));
-  const auto function = engine->load(model);
-  std::vector<std::uint64_t> ids(static_cast<std::size_t>(c.chains));
-  std::iota(ids.begin(), ids.end(), std::uint64_t{0});
+  const Energy energy(network(c.shape.dim, c.shape.hidden, c.shape.activation), settings.device(threads));
   const std::size_t before = bytes_in_use();
-  const auto chains = function->chains(0, ids, std::vector<std::uint64_t>(ids.size()));
+  Chains chains(energy, default_sampler(c.kind), {.n_chains = c.chains});
   const std::size_t bytes = bytes_in_use() - before;
-  chains->start_uniform();
-  Transition transition;
-  transition.kind = c.kind;
-  transition.step_size = 0.01f;
-  transition.own[0] = 0.1414f;
-  chains->run(transition, 1);  // first touch
-  chains->clear_stats();
+  chains.run(1);  // first touch
+  chains.clear_stats();
   for (auto _ : state) {
-    chains->run(transition, c.steps);
-    benchmark::DoNotOptimize(chains->stats());  // waits
+    chains.run(c.steps);
+    chains.wait();
   }
-  const ChainStats stats = chains->stats();
+  const ChainStats stats = chains.stats();
   if (stats.restarts > 0) state.SkipWithError("chains left the finite numbers");
   report(state, settings, threads, "chain_steps", static_cast<double>(stats.steps), flop_per_gradient(c.shape));
   state.counters["bytes_per_chain"] = static_cast<double>(bytes) / static_cast<double>(c.chains);

@@ -6,13 +6,11 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <numeric>
 
 #include "bench/support.hpp"
+#include "ebmcuda/chains.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/trainer.hpp"
-#include "host/engine/engine.hpp"
-#include "host/sampling/transition.hpp"
 
 namespace ebm::bench {
 namespace {
@@ -47,13 +45,8 @@ void run_case(benchmark::State& state, const Settings& settings, const Case& c, 
   }
   Trainer trainer(model, data, options, device);
 
-  const auto engine = make_engine(device);
-  const auto function = engine->load(model);
-  std::vector<std::uint64_t> ids(static_cast<std::size_t>(c.batch));
-  std::iota(ids.begin(), ids.end(), std::uint64_t{0});
-  const auto chains = function->chains(0, ids, std::vector<std::uint64_t>(ids.size()));
-  chains->start_uniform();
-  const Transition transition = resolve(options.objective.sampler, model);
+  const Energy energy(model, device);
+  Chains chains(energy, options.objective.sampler, {.n_chains = c.batch});
   const Matrix points = uniform_start(model, 2 * c.batch, 0);
   const std::vector<float> weights(points.rows(), 1.0f / static_cast<float>(c.batch));
   std::vector<float> gradient(model.parameters().size());
@@ -64,10 +57,10 @@ void run_case(benchmark::State& state, const Settings& settings, const Case& c, 
     state.SetIterationTime(seconds);
     iteration += seconds;
     parts += timed([&] {
-      chains->run(transition, c.steps);
-      benchmark::DoNotOptimize(chains->stats());
+      chains.run(c.steps);
+      chains.wait();
     });
-    parts += timed([&] { function->parameter_gradient(points.values(), weights, gradient); });
+    parts += timed([&] { energy.parameter_gradient(points, weights, gradient); });
   }
   const auto chain_steps = static_cast<double>(state.iterations() * c.batch * c.steps);
   report(state, settings, threads, "chain_steps", chain_steps, 0);

@@ -12,7 +12,7 @@ say() { printf '\n== %s\n' "$*"; }
 say "set-up and build, for the CPU alone (log: $build.log)"
 scripts/setup.sh build
 mkdir -p "$out" "$(dirname "$build")"
-if ! { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DEBMCUDA_TESTS=OFF -DEBMCUDA_BENCH=OFF -DEBMCUDA_CUDA=OFF &&
+if ! { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DEBMCUDA_TESTS=OFF -DEBMCUDA_BENCH=OFF -DEBMCUDA_EXAMPLES=OFF -DEBMCUDA_CUDA=OFF &&
        cmake --build "$build"; } >"$build.log" 2>&1; then
   tail -n 30 "$build.log" >&2
   exit 1

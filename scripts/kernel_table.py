@@ -26,14 +26,14 @@ ROWS = 16  # chains per warp
 ARCHITECTURES = [80, 89, 90, 100, 120]
 SHARED = {80: 163, 89: 99, 90: 227, 100: 227, 120: 99}  # KiB per block, opt-in
 SHAPES = [(2, [128, 128]), (64, [128, 128]), (64, [128, 128, 128]), (64, [256, 256])]
-# split, mala, limited of MmaVariant
-VARIANTS = {"langevin fp16": (0, 0, 0), "langevin fp16, clipped or clamped": (0, 0, 1), "mala fp16": (0, 1, 0),
-            "langevin fp16x3": (1, 0, 0), "mala fp16x3": (1, 1, 0)}
+# split, kind, limited of mma_variant()
+VARIANTS = {"langevin fp16": (0, "langevin", 0), "langevin fp16, clipped or clamped": (0, "langevin", 1),
+            "mala fp16": (0, "mala", 0), "langevin fp16x3": (1, "langevin", 0), "mala fp16x3": (1, "mala", 0)}
 SOURCE = """#include <cstdio>
 #include "kernels/chains/mma_chains.cuh"
 struct Instance {{
   static constexpr ebm::MmaShape kShape{{{dim}, {exact}, {layers}, {{{widths}}}, ebm::ActivationKind::silu}};
-  static constexpr ebm::MmaVariant kVariant{{{split}, {mala}, {limited}}};
+  static constexpr ebm::MmaVariant kVariant = ebm::mma_variant({split}, ebm::SamplerKind::{kind}, {limited});
 }};
 template __global__ void ebm::mma_chains_kernel<Instance>(const __grid_constant__ ebm::MmaArguments);
 int main() {{
@@ -48,12 +48,12 @@ int main() {{
 def source_of(shape, variant):
     dim, widths = shape
     return SOURCE.format(dim=(dim + 15) // 16 * 16, exact=int(dim % 16 == 0), layers=len(widths),
-                         widths=", ".join(map(str, widths)), split=variant[0], mala=variant[1], limited=variant[2])
+                         widths=", ".join(map(str, widths)), split=variant[0], kind=variant[1], limited=variant[2])
 
 
 def nvcc(folder, *options):
-    return subprocess.run(["nvcc", "-std=c++20", "-O3", f"-I{ROOT}", *options, str(folder / "instance.cu")], check=True,
-                          capture_output=True, text=True).stderr
+    return subprocess.run(["nvcc", "-std=c++20", "-O3", f"-I{ROOT}", f"-I{ROOT}/include", *options,
+                           str(folder / "instance.cu")], check=True, capture_output=True, text=True).stderr
 
 
 def layout(shape, variant):

@@ -3,7 +3,7 @@
 # Installs what is missing with apt and says so; without root it prints the one line to run and stops.
 set -euo pipefail
 
-packages=(g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libhwy-dev libcli11-dev libtomlplusplus-dev libstb-dev)
+packages=(g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libhwy-dev libminizip-dev libcli11-dev libtomlplusplus-dev libstb-dev)
 case "${1:-build}" in
   build) ;;
   test) packages+=(libgtest-dev libbenchmark-dev librandom123-dev librapidcheck-dev) ;;

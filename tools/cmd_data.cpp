@@ -1,6 +1,7 @@
 // ebm data NAME|FILE: exact draws of a density in the plane, or a file's columns, shuffled and split.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -22,7 +23,8 @@ namespace fs = std::filesystem;
 
 struct MakeDataOptions {
   CommonOptions common;
-  DataOptions source;  // its path is NAME or FILE
+  DataOptions source;                           // its path is NAME or FILE
+  std::optional<std::string> subtract, divide;  // numbers, or mean, std
   std::optional<std::int64_t> n;
   std::uint64_t first = 0;
   std::optional<fs::path> out, labels_out, held_out, held_out_labels;
@@ -50,20 +52,37 @@ void refuse_for(const CommandLine& line, std::initializer_list<const char*> opti
 }
 
 Data draw_density(const CommandLine& line, const MakeDataOptions& options, Density2d density) {
-  refuse_for(line, {"--columns", "--labels", "--label-column", "--labels-out", "--held-out-labels"},
+  refuse_for(line,
+             {"--columns", "--labels", "--label-column", "--labels-out", "--held-out-labels", "--header", "--delimiter",
+              "--missing", "--subtract", "--divide"},
              fmt::format("only for a file; {} is a density", to_string(density)));
   if (!options.n) throw WrongRequest("--n is required: how many points to draw");
-  if (*options.n < 1) throw ConfigError("--n", fmt::format("{}", *options.n), "must be >= 1");
+  if (options.source.map_labels) throw ConfigError("--map-labels", "given", "only for a file");
   return {draw(density, *options.n, options.common.seed(), options.first), {}};
 }
 
-Data read_source(const CommandLine& line, const MakeDataOptions& options) {
+Data read_source(const CommandLine& line, const MakeDataOptions& options, const Console& console) {
   refuse_for(line, {"--first"}, "only for a density");
   const std::string name = options.source.path.string();
-  if (!fs::exists(options.source.path) && name.find_first_of("./") == std::string::npos) {
+  if (name != "-" && !fs::exists(options.source.path) && name.find_first_of("./") == std::string::npos) {
     throw ConfigError("NAME", name, "must be a file or one of" + density_names());
   }
-  Data data = options.source.read();
+  DataOptions source = options.source;
+  Rescaling& rescaling = source.rescaling;
+  rescaling.subtract_mean = options.subtract == "mean";
+  rescaling.divide_std = options.divide == "std";
+  if (options.subtract && !rescaling.subtract_mean) parse("--subtract", *options.subtract, rescaling.subtract);
+  if (options.divide && !rescaling.divide_std) parse("--divide", *options.divide, rescaling.divide);
+  Data data = source.read(console);
+  if (options.subtract) console.info("subtracted: --subtract {}", fmt::join(data.subtracted, ","));
+  if (options.divide) console.info("divided by: --divide {}", fmt::join(data.divided, ","));
+  if (!data.labels.empty()) {
+    const int classes = std::max(*std::ranges::max_element(data.labels) + 1, static_cast<int>(data.class_names.size()));
+    if (const auto empty = empty_classes(data.labels, std::min(classes, 4096)); !empty.empty()) {
+      console.warn("{} of the classes 0 .. {} have no row, {} first (--map-labels leaves them out)", empty.size(),
+                   classes - 1, empty.front());
+    }
+  }
   const bool labelled = !data.labels.empty();
   if (!labelled) refuse_for(line, {"--labels-out", "--held-out-labels"}, "needs --labels or --label-column");
   if (options.n) {
@@ -100,7 +119,7 @@ void run(const CommandLine& line, const MakeDataOptions& options) {
   if (!(options.held_out_share > 0 && options.held_out_share < 1)) {
     throw ConfigError("--held-out-share", fmt::format("{}", options.held_out_share), "must be in (0, 1)");
   }
-  const Data data = density ? draw_density(line, options, *density) : read_source(line, options);
+  const Data data = density ? draw_density(line, options, *density) : read_source(line, options, console);
 
   // Rows are shuffled before they are cut: files are often sorted.
   std::vector<std::size_t> order(data.x.rows());
@@ -147,20 +166,24 @@ Command add_data_command(CLI::App& ebm) {
           "  ebm data rings --n 5                                          rows on standard output\n"
           "  ebm data digits.csv --columns 0:64 --out train.npy --held-out test.npy --held-out-share 0.2\n"
           "  ebm data digits.csv --label-column 64 --out x.npy --labels-out y.npy\n"
+          "  ebm data flowers.csv --columns width,height --label-column name --map-labels --missing drop --out x.npy\n"
+          "  ebm data times.csv --subtract mean --divide std --out x.npy   in double: large offsets and any unit\n"
           "\n"
           "Draws N exact points of a density in the plane:{}\n"
-          "or takes columns of a .npy or .csv file, shuffled and split by the seed.\n",
+          "or takes columns of a file, shuffled and split by the seed.\n",
           density_names()));
   const auto options = std::make_shared<MakeDataOptions>();
-  line->add("NAME", options->source.path, "", "a density's name, or a .npy or .csv file");
+  line->add("NAME", options->source.path, "",
+            "a density's name, or a .npy, .npz, .csv or .tsv file; - is standard input");
   line->required();
-  line->add("--n", options->n, "N", "points to draw; of a file: rows to keep");
+  line->add("--n", options->n, Between<std::int64_t>{1, std::int64_t{1} << 40}, "N",
+            "points to draw; of a file: rows to keep");
   line->add("--first", options->first, "I", "number of the first point of a density (default 0)");
   line->add("--out", options->out, "FILE", "where to, .npy or .csv (default: rows on standard output)");
   DataOptions& source = options->source;
-  line->add("--columns", source.columns, "A:B", "columns that are features, from 0, end excluded (default: all)");
-  line->add("--labels", source.labels, "FILE", "whole-numbered labels, one a row: .npy or .csv");
-  line->add("--label-column", source.label_column, "K", "column of the file that holds the labels");
+  source.add_reading(*line, true);
+  line->add("--subtract", options->subtract, "V,...", "of the columns before rounding to float32: numbers, or mean");
+  line->add("--divide", options->divide, "V,...", "by these, after --subtract: numbers, or std");
   line->add("--labels-out", options->labels_out, "FILE", "where the labels go, .npy");
   line->add("--held-out", options->held_out, "FILE", "shuffle, and put a share of the rows here");
   line->add("--held-out-share", options->held_out_share, "F", "that share, in (0, 1) (default 0.2)");

@@ -30,7 +30,7 @@ void run(const EnergyOptions& options) {
   if (options.out) outputs.claim("--out", *options.out, {".npy", ".csv"});
   if (options.gradient) outputs.claim("--gradient", *options.gradient, {".npy", ".csv"});
   const Mlp model = options.model.load();
-  const Data data = options.data.read();
+  const Data data = options.data.read(console, &model);
 
   std::vector<float> energies;
   if (options.gradient) {

@@ -215,7 +215,7 @@ void run(const EvaluateOptions& options) {
   const Console console(options.common.quiet);
   const Device device = options.common.open();
   const Mlp model = options.model.load();
-  Data data = options.data.read();
+  Data data = options.data.read(console, &model);
   require_dimension(fmt::format("DATA ({})", options.data.path.string()), data.x, model);
   if (!data.labels.empty() && model.shape().head != Head::logits) {
     throw ConfigError("labels", "given", "the model has a scalar head; only a logits head has classes");
@@ -231,7 +231,7 @@ void run(const EvaluateOptions& options) {
   }
   std::optional<Matrix> train;
   if (options.train) {
-    train = options.data.read_features(*options.train, "--train");
+    train = options.data.read_features(console, *options.train);
     require_dimension(fmt::format("--train ({})", options.train->string()), *train, model);
   }
   // The training split gets the noise of another seed: the two parts share no number.

@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "ebmcuda/device.hpp"
+#include "ebmcuda/energy.hpp"
 #include "ebmcuda/mlp.hpp"
-#include "ebmcuda/sampler.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/inputs.hpp"
@@ -34,14 +34,6 @@ Json describe_build() {
   return {{"build", build_description()}, {"devices", devices}};
 }
 
-// Which path of the chosen engine would run this network: an engine says so after no steps at all.
-std::string engine_of(const Mlp& model, const Device& device) {
-  SampleOptions nothing;
-  nothing.n_chains = 1;
-  nothing.n_steps = 0;
-  return sample(model, Mala{}, nothing, device).engine;
-}
-
 Json describe_model(const Mlp& model, const Device& device) {
   const MlpShape& shape = model.shape();
   std::string layers = fmt::format("{}", shape.dim);
@@ -63,7 +55,7 @@ Json describe_model(const Mlp& model, const Device& device) {
     json["std"] = nullptr;
   }
   json["notes"] = model.notes();
-  json["engine"] = engine_of(model, device);
+  json["engine"] = Energy(model, device).description();
   return json;
 }
 

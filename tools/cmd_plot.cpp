@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/error.hpp"
@@ -27,12 +28,18 @@ namespace {
 namespace fs = std::filesystem;
 
 struct ImageSize {
-  int height = 0, width = 0;
+  int height = 0, width = 0;  // both 0: no image
 };
 
 void parse(std::string_view option, const std::string& text, ImageSize& value) {
+  if (text == "none") {
+    value = {};
+    return;
+  }
   const std::size_t cross = text.find('x');
-  if (cross == std::string::npos) throw ConfigError(std::string(option), text, "must be HEIGHTxWIDTH, such as 8x8");
+  if (cross == std::string::npos) {
+    throw ConfigError(std::string(option), text, "must be HEIGHTxWIDTH, such as 8x8, or none");
+  }
   tools::parse(option, text.substr(0, cross), value.height);
   tools::parse(option, text.substr(cross + 1), value.width);
   if (value.height < 1 || value.width < 1) throw ConfigError(std::string(option), text, "both must be >= 1");
@@ -54,11 +61,11 @@ struct PlotOptions {
   SamplerOptions sampler;
 };
 
-Matrix read_points(const PlotOptions& options, const fs::path& path, std::string_view name) {
+Matrix read_points(const PlotOptions& options, const fs::path& path) {
   DataOptions source;
   source.path = path;
   source.columns = options.columns;
-  return source.read_features(path, name);
+  return source.read_features(Console(options.common.quiet), path);
 }
 
 Range range_from(const Box& box) {
@@ -71,14 +78,22 @@ Range range_from(const Box& box) {
 
 // ---- training logs
 
-Canvas plot_log(const PlotOptions& options) {
+Canvas plot_log(const PlotOptions& options, const Console& console) {
   std::ifstream file(options.input);
   if (!file) throw FormatError(options.input.string(), "no such file");
   TrainingCurves curves;
-  std::string line;
-  for (int number = 1; std::getline(file, line); ++number) {
+  std::string line, next;
+  bool more = static_cast<bool>(std::getline(file, next));
+  for (int number = 1; more; ++number) {
+    line = std::exchange(next, {});
+    more = static_cast<bool>(std::getline(file, next));
     if (line.empty()) continue;
     const auto json = nlohmann::json::parse(line, nullptr, false);
+    // A run that was killed, or still goes on, leaves a part of a line at the end.
+    if (json.is_discarded() && !more && !curves.iteration.empty()) {
+      console.warn("{}: line {} is cut off; it is left out", options.input.string(), number);
+      break;
+    }
     const auto value = [&](const char* key) {
       if (!json.is_object() || !json.contains(key) || !(json[key].is_number() || json[key].is_null())) {
         throw FormatError(options.input.string(), fmt::format("line {} holds no number {}", number, key));
@@ -97,8 +112,11 @@ Canvas plot_log(const PlotOptions& options) {
 
 // ---- images
 
-ImageSize image_size(const PlotOptions& options, std::size_t dim) {
+// Rows of more than two values are images where --image says so, or where they are square and a square of less than
+// 4 x 4 would hardly be one.
+std::optional<ImageSize> image_size(const PlotOptions& options, std::size_t dim) {
   if (options.image) {
+    if (options.image->height == 0) return std::nullopt;
     const auto size = static_cast<std::size_t>(options.image->height) * static_cast<std::size_t>(options.image->width);
     if (size != dim) {
       throw ConfigError("--image", fmt::format("{}x{}", options.image->height, options.image->width),
@@ -107,16 +125,15 @@ ImageSize image_size(const PlotOptions& options, std::size_t dim) {
     return *options.image;
   }
   const int side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(dim))));
-  if (static_cast<std::size_t>(side) * static_cast<std::size_t>(side) == dim) return {side, side};
-  throw WrongRequest(fmt::format("--image HEIGHTxWIDTH is required: rows of {} values are no square image", dim));
+  if (side >= 4 && static_cast<std::size_t>(side) * static_cast<std::size_t>(side) == dim) return ImageSize{side, side};
+  return std::nullopt;
 }
 
 Matrix first_rows(const Matrix& x, std::size_t n) {
   return select_columns(x.view().slice(0, std::min(n, x.rows())), 0, x.cols());
 }
 
-Canvas plot_images(const PlotOptions& options, const Matrix& images, const std::string& title) {
-  const ImageSize size = image_size(options, images.cols());
+Canvas plot_images(const PlotOptions& options, const Matrix& images, const std::string& title, ImageSize size) {
   SheetFigure figure{size.height, size.width, options.per_row.value_or(0), {}, Colormap::gray, {}};
   if (options.per_row && *options.per_row < 1) {
     throw ConfigError("--per-row", fmt::format("{}", *options.per_row), "must be >= 1");
@@ -126,7 +143,7 @@ Canvas plot_images(const PlotOptions& options, const Matrix& images, const std::
   const auto most = static_cast<std::size_t>(options.chains.value_or(100));
   if (options.data) {
     const std::string name = fmt::format("--data ({})", options.data->string());
-    const Matrix data = read_points(options, *options.data, "--data");
+    const Matrix data = read_points(options, *options.data);
     if (data.cols() != images.cols()) {
       throw ConfigError(name, shape_text(data), fmt::format("rows must hold {} values", images.cols()));
     }
@@ -134,6 +151,37 @@ Canvas plot_images(const PlotOptions& options, const Matrix& images, const std::
   }
   figure.sheets.push_back({options.data ? title : "", first_rows(images, most)});
   return draw_sheets(figure);
+}
+
+// ---- tables
+
+Canvas plot_pairs(const PlotOptions& options, const Matrix& samples, const std::string& title, const Console& console) {
+  constexpr std::size_t kMostColumns = 8, kMostPoints = 2000;
+  const std::size_t columns = std::min(samples.cols(), kMostColumns);
+  if (columns < samples.cols()) {
+    console.warn("the first {} of {} columns are drawn; --columns chooses others of a file", columns, samples.cols());
+  }
+  const auto shown = [&](const Matrix& x, std::size_t rows) {
+    return select_columns(x.view().slice(0, std::min(rows, x.rows())), 0, columns);
+  };
+  const auto most = static_cast<std::size_t>(options.chains.value_or(kMostPoints));
+  PairFigure figure{title, {}, shown(samples, most), {}, {}};
+  for (std::size_t d = 0; d < columns; ++d) figure.names.push_back(fmt::format("x{}", d + 1));
+  if (options.range) figure.range = range_from(*options.range);
+  if (options.data) {
+    const Matrix data = read_points(options, *options.data);
+    if (data.cols() != samples.cols()) {
+      throw ConfigError(fmt::format("--data ({})", options.data->string()), shape_text(data),
+                        fmt::format("rows must hold {} values", samples.cols()));
+    }
+    figure.data = shown(data, most);
+  }
+  return draw_pairs(figure);
+}
+
+Canvas plot_rows(const PlotOptions& options, const Matrix& rows, const std::string& title, const Console& console) {
+  if (const auto size = image_size(options, rows.cols())) return plot_images(options, rows, title, *size);
+  return plot_pairs(options, rows, title, console);
 }
 
 // ---- one and two dimensions
@@ -147,12 +195,12 @@ std::vector<double> true_density(Density2d density, MatrixView x) {
 }
 
 Canvas plot_plane(const PlotOptions& options, const Matrix& samples, const std::string& title,
-                  const std::function<std::vector<double>(MatrixView)>& model_density) {
+                  const std::function<std::vector<double>(MatrixView)>& model_density, const Mlp* model = nullptr) {
   PlaneFigure figure;
   if (options.colormap) figure.colormap = *options.colormap;
   std::optional<Matrix> data;
   if (options.data) {
-    data = read_points(options, *options.data, "--data");
+    data = read_points(options, *options.data);
     if (data->cols() != 2) {
       throw ConfigError(fmt::format("--data ({})", options.data->string()), shape_text(*data),
                         "rows must hold 2 values");
@@ -165,18 +213,31 @@ Canvas plot_plane(const PlotOptions& options, const Matrix& samples, const std::
   if (truth) seen.push_back(*truth);
   if (data) seen.push_back(*data);
   if (seen.empty() && samples.rows() > 0) seen.push_back(samples);
+  // A model alone is looked at where it says its data were.
+  const Matrix corners =
+      seen.empty() && model != nullptr ? model->to_data_units(Matrix(2, 2, {-3, -3, 3, 3})) : Matrix();
+  if (corners.rows() > 0) seen.push_back(corners);
   const View view = view_of(seen);
   figure.x = options.range ? range_from(*options.range) : view.x;
   figure.y = options.range ? range_from(*options.range) : view.y;
 
+  const auto with_outside = [&](const std::string& name, const Matrix& points) {
+    std::size_t outside = 0;
+    for (std::size_t i = 0; i < points.rows(); ++i) {
+      const auto x = static_cast<double>(points(i, 0)), y = static_cast<double>(points(i, 1));
+      outside += x < figure.x.lo || x > figure.x.hi || y < figure.y.lo || y > figure.y.hi ? 1 : 0;
+    }
+    return outside == 0 ? name : fmt::format("{} ({} outside)", name, outside);
+  };
   if (options.density || data) {
     PlanePanel panel{options.density ? fmt::format("data: {}", to_string(*options.density)) : "data", {}, {}};
     if (options.density) panel.density = [d = *options.density](MatrixView x) { return true_density(d, x); };
     // As many points beside the model's samples as there are samples, so that the two panels compare.
     if (data) panel.points = first_rows(*data, model_density && samples.rows() > 0 ? samples.rows() : data->rows());
+    panel.title = with_outside(panel.title, panel.points);
     figure.panels.push_back(std::move(panel));
   }
-  figure.panels.push_back({title, model_density, samples});
+  figure.panels.push_back({with_outside(title, samples), model_density, samples});
   return draw_plane(figure);
 }
 
@@ -205,11 +266,15 @@ Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Ml
   LineFigure figure;
   figure.title = options.input.filename().string();
   if (options.data) {
-    const Matrix data = read_points(options, *options.data, "--data");
+    const Matrix data = read_points(options, *options.data);
     figure.data.assign(data.values().begin(), data.values().end());
   }
   figure.samples.assign(samples.values().begin(), samples.values().end());
   figure.x = options.range ? range_from(*options.range) : range_of({figure.data, figure.samples});
+  if (!options.range && model != nullptr && figure.data.empty() && figure.samples.empty()) {
+    const Matrix ends = model->to_data_units(Matrix(2, 1, {-3, 3}));
+    figure.x = range_of({ends.values()});
+  }
   if (model != nullptr) {
     constexpr std::size_t kPoints = 641;
     Matrix grid(kPoints, 1);
@@ -226,12 +291,13 @@ Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Ml
 
 Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& console, const Device& device) {
   if (options.samples) {
-    Matrix x = read_points(options, *options.samples, "--samples");
+    Matrix x = read_points(options, *options.samples);
     require_dimension(fmt::format("--samples ({})", options.samples->string()), x, model);
     return x;
   }
   SampleOptions request;
-  request.n_chains = options.chains.value_or(model.dim() <= 2 ? 1000 : 64);
+  const bool images = model.dim() > 2 && image_size(options, static_cast<std::size_t>(model.dim()));
+  request.n_chains = options.chains.value_or(images ? 64 : 1000);
   request.n_steps = options.steps;
   request.seed = options.common.seed();
   const Sampler sampler = sampler_for(model, options.sampler);
@@ -256,26 +322,28 @@ Canvas plot_model(const PlotOptions& options, const Console& console, const Devi
   if (model.dim() > 2) static_cast<void>(image_size(options, static_cast<std::size_t>(model.dim())));
   Matrix data;
   if (options.data) {
-    data = read_points(options, *options.data, "--data");
+    data = read_points(options, *options.data);
     require_dimension(fmt::format("--data ({})", options.data->string()), data, model);
   }
   const Matrix samples = samples_of(options, model, console, device);
-  if (model.dim() > 2) return plot_images(options, samples, "samples");
+  if (model.dim() > 2) return plot_rows(options, samples, "samples", console);
   if (model.dim() == 1) return plot_interval(options, samples, &model, console, device);
   const auto log_z = picture_log_z(console, model, device);
-  return plot_plane(options, samples, log_z ? "model" : "model (not normalised)",
-                    [&, log_z](MatrixView x) { return density_values(model, x, log_z, device); });
+  return plot_plane(
+      options, samples, log_z ? "model" : "model (not normalised)",
+      [&, log_z](MatrixView x) { return density_values(model, x, log_z, device); }, &model);
 }
 
 Canvas plot_points(const PlotOptions& options, const Console& console, const Device& device) {
-  const Matrix x = read_points(options, options.input, "INPUT");
-  if (x.cols() == 2 && !options.image) return plot_plane(options, x, options.input.filename().string(), {});
+  const Matrix x = read_points(options, options.input);
+  const bool image = options.image && options.image->height > 0;
+  if (x.cols() == 2 && !image) return plot_plane(options, x, options.input.filename().string(), {});
   if (options.density) {
     throw ConfigError("--density", std::string(to_string(*options.density)),
                       fmt::format("is a density in the plane; {} is {}", options.input.string(), shape_text(x)));
   }
-  if (x.cols() == 1 && !options.image) return plot_interval(options, x, nullptr, console, device);
-  return plot_images(options, x, options.input.filename().string());
+  if (x.cols() == 1 && !image) return plot_interval(options, x, nullptr, console, device);
+  return plot_rows(options, x, options.input.filename().string(), console);
 }
 
 void run(const CommandLine& line, const PlotOptions& options) {
@@ -293,10 +361,12 @@ void run(const CommandLine& line, const PlotOptions& options) {
   const std::string extension = options.input.extension().string();
   const auto picture = [&] {
     if (extension == ".safetensors") return plot_model(options, console, device);
-    if (extension == ".npy" || extension == ".csv") return plot_points(options, console, device);
-    if (extension == ".jsonl") return plot_log(options);
-    throw ConfigError("INPUT", options.input.string(),
-                      "must be a model (.safetensors), points or images (.npy .csv) or a training log (.jsonl)");
+    if (extension == ".npy" || extension == ".npz" || extension == ".csv" || extension == ".tsv")
+      return plot_points(options, console, device);
+    if (extension == ".jsonl") return plot_log(options, console);
+    throw ConfigError(
+        "INPUT", options.input.string(),
+        "must be a model (.safetensors), points or images (.npy .npz .csv .tsv) or a training log (.jsonl)");
   }();
   write_png(options.out, picture);
   console.info("wrote {}: {} x {} pixels", options.out.string(), picture.width(), picture.height());
@@ -317,7 +387,8 @@ Command add_plot_command(CLI::App& ebm) {
       "  ebm plot train.jsonl --out curves.png\n"
       "\n"
       "INPUT decides the picture: two dimensions give a heat map of p(x) with samples over it (points: a scatter),\n"
-      "one a curve and histograms, more a contact sheet of images; a log its energies and gradient norm.\n");
+      "one a curve and histograms, more a contact sheet where rows are images (square from 4x4 on, or --image), else\n"
+      "every pair of columns; a log its energies and gradient norm.\n");
   const auto options = std::make_shared<PlotOptions>();
   line->add("INPUT", options->input, "", "model .safetensors, points or images .npy .csv, or log .jsonl");
   line->required();
@@ -328,13 +399,14 @@ Command add_plot_command(CLI::App& ebm) {
       "the true density to show beside it, a name of ebm data");
   line->add("--samples", options->samples, "FILE", "a model's samples (default: drawn now)");
   line->add("--columns", options->columns, "A:B", "columns of data, samples or INPUT that are features");
-  line->add("--image", options->image, "HxW", "height and width of an image (default: square)");
+  line->add("--image", options->image, "HxW",
+            "height and width of an image, or none: a table (default: square from 4x4 on)");
   line->add("--per-row", options->per_row, "N", "images in a row (default: about square)");
   line->add("--range", options->range, "LO,HI", "of the axes; of images: values at the ends of the scale");
   line->add_choice(
       "--colormap", options->colormap, [](auto text, auto field) { return parse_colormap(text, field); },
       "viridis or gray (default viridis for densities, gray for images)");
-  line->add("--chains", options->chains, "N", "samples or images to show (default 1000 in the plane, 64 of a model)");
+  line->add("--chains", options->chains, "N", "samples or images to show (default 1000 points, 64 images of a model)");
   line->add("--langevin-steps", options->steps, "K", "steps of a model's chains (default 1000)");
   options->sampler.add(*line);
   options->model.add_hints(*line);

@@ -65,6 +65,18 @@ Json summary(const SampleResult& result, const Sampler& sampler, const SampleCom
     json["jumps_proposed"] = jumps.proposed;
     json["jumps_accepted"] = jumps.accepted;
   }
+  if (const ReplicaStats& replicas = result.replicas; !replicas.inverse_temperatures.empty()) {
+    json["sampler"] = Tempering::kName;
+    json["local_sampler"] = to_string(kind_of(sampler));
+    json["inverse_temperatures"] = replicas.inverse_temperatures;
+    Json rates = Json::array();
+    for (const auto& [proposed, accepted] : replicas.swaps) {
+      rates.push_back(proposed == 0 ? Json() : Json(static_cast<double>(accepted) / static_cast<double>(proposed)));
+    }
+    json["swap_rates"] = rates;
+    json["round_trips"] = replicas.round_trips;
+    json["barrier"] = replicas.barrier();
+  }
   json["restarts"] = result.stats.restarts;
   json["seed"] = options.common.seed();
   json["first_chain"] = options.first_chain;
@@ -97,8 +109,9 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   request.first_chain = options.first_chain;
   request.first_step = options.first_step;
   request.n_chains = options.chains.value_or(request.n_chains);
+  request.tempering = options.sampler.tempering_or_none();
   if (options.init != "uniform") {
-    Matrix start = read_matrix(options.init);
+    Matrix start = read_points(console, options.init);
     const std::string name = fmt::format("--init ({})", options.init);
     require_dimension(name, start, model);
     require_finite(name, start);
@@ -125,6 +138,7 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   };
   warn_if_unconfined(console, model, sampler);
   console.info("{}", describe(sampler));
+  if (request.tempering) console.info("tempering, {} replicas of each chain", request.tempering->replicas);
   const SampleResult result = sample(model, sampler, request, device);
   bar.finish();
   if (result.stats.restarts > 0) {
@@ -133,7 +147,10 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   }
 
   const Json json = summary(result, sampler, options);
-  if (options.trajectory) write_matrix(*options.trajectory, stacked(result.trajectory));
+  if (options.trajectory) {
+    const Matrix trajectory = stacked(result.trajectory);
+    write_matrix(*options.trajectory, trajectory);
+  }
   if (options.energy) write_vector(*options.energy, result.energy);
   if (options.out) {
     write_matrix(*options.out, result.x);
@@ -174,6 +191,7 @@ Command add_sample_command(CLI::App& ebm) {
             "keep every N-th step and report effective sample size and split R-hat (default steps / 100)");
   line->add("--energy", options->energy, "FILE", "energies of the last positions");
   options->sampler.add(*line);
+  options->sampler.add_tempering(*line);
   options->model.add_hints(*line);
   options->common.add(*line, true);
   return {line, [line, options] { run(*line, *options); }};

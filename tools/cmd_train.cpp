@@ -89,8 +89,8 @@ Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const
       options.settings.apply(TrainerOptions::defaults(dim), options.common.seed_given);
   // Options first: their messages are about what was typed, the model's follow from it.
   trainer_options.validate(dim, data.x.rows());
-  return Trainer(options.settings.initial_model(data, trainer_options.seed), data.x, trainer_options, device,
-                 data.labels);
+  return Trainer(with_class_names(options.settings.initial_model(data, trainer_options.seed), data), data.x,
+                 trainer_options, device, data.labels);
 }
 
 // What the whole run, or the part of it done here, came to.
@@ -220,7 +220,9 @@ void run(const CommandLine& line, const TrainCommandOptions& options) {
   check(line, options);
   const Device device = options.common.open();
   claim_outputs(options);
-  const Data data = options.data.read();
+  const Data data = options.data.read(console);
+  const bool outputs_stand = options.resume || options.settings.init_model;
+  if (!outputs_stand) require_every_class(console, data, options.settings.classes);
   Trainer trainer = make_trainer(options, data, device);
   const Sampler& sampler = trainer.options().objective.sampler;
   const Mlp model = trainer.raw_model();

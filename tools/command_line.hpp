@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "ebmcuda/error.hpp"
@@ -29,11 +32,23 @@ void parse(std::string_view option, const std::string& text, double& value);
 void parse(std::string_view option, const std::string& text, std::string& value);            // not empty
 void parse(std::string_view option, const std::string& text, std::filesystem::path& value);  // not empty
 void parse(std::string_view option, const std::string& text, std::vector<int>& value);       // "128,128"
+void parse(std::string_view option, const std::string& text, std::vector<double>& value);    // "1.5,-2e3"
+void parse(std::string_view option, const std::string& text, std::vector<float>& value);     // "1,0.5"
 void parse(std::string_view option, const std::string& text, Box& value);                    // "LO,HI"
 template <class Value>
 void parse(std::string_view option, const std::string& text, std::optional<Value>& value) {
   parse(option, text, value.emplace());
 }
+
+// Calls use(i) for text == names[i]; ConfigError that lists the names else.
+void parse_choice(std::string_view option, const std::string& text, std::span<const std::string_view> names,
+                  const std::function<void(std::size_t)>& use);
+
+// The values that a numeric option may take, ends included, as its messages say them.
+template <class Value>
+struct Between {
+  Value lo, hi;
+};
 
 // What is wrong with a request where no single field and value says it (exit 2): an unknown option, one that is
 // missing.
@@ -56,6 +71,38 @@ class CommandLine {
     add_text(
         name, [name, &value](const std::string& text) { parse(name, text, value); }, type, help);
   }
+  // As above, for a number within a range that every refusal names.
+  template <class Value, class Limit>
+  void add(const std::string& name, Value& value, Between<Limit> range, const std::string& type,
+           const std::string& help) {
+    add_text(
+        name,
+        [name, range, &value](const std::string& text) {
+          Limit number{};
+          bool good = true;
+          try {
+            parse(name, text, number);
+          } catch (const ConfigError&) {
+            good = false;
+          }
+          if (!good || !(number >= range.lo && number <= range.hi)) {
+            using Shown = std::conditional_t<std::is_integral_v<Limit>, std::int64_t, double>;
+            refuse_range(name, text, static_cast<Shown>(range.lo), static_cast<Shown>(range.hi));
+          }
+          value = number;
+        },
+        type, help);
+  }
+  // One of a few words.
+  void add_words(const std::string& name, std::initializer_list<std::string_view> names,
+                 const std::function<void(std::size_t)>& use, const std::string& type, const std::string& help) {
+    add_text(
+        name,
+        [name, words = std::vector<std::string_view>(names), use](const std::string& text) {
+          parse_choice(name, text, words, use);
+        },
+        type, help);
+  }
   // An enumerator by its name: parse_name(text, name) throws ConfigError that lists the names.
   template <class Value, class ParseName>
   void add_choice(const std::string& name, Value& value, ParseName parse_name, const std::string& help) {
@@ -76,6 +123,9 @@ class CommandLine {
   CLI::App& app() const { return *app_; }
 
  private:
+  [[noreturn]] static void refuse_range(const std::string& name, const std::string& text, std::int64_t lo,
+                                        std::int64_t hi);
+  [[noreturn]] static void refuse_range(const std::string& name, const std::string& text, double lo, double hi);
   void add_text(const std::string& name, std::function<void(const std::string&)> read, const std::string& type,
                 const std::string& help);
   CLI::App* app_;

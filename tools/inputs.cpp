@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/files.hpp"
@@ -12,110 +14,218 @@
 namespace ebm::tools {
 namespace {
 
-std::string data_name(const std::filesystem::path& path) { return fmt::format("DATA ({})", path.string()); }
+constexpr std::string_view kClassesNote = "classes";  // a JSON list of names, in the order of the outputs
 
-Matrix select(const Matrix& x, const std::vector<std::size_t>& columns) {
-  Matrix chosen(x.rows(), columns.size());
-  for (std::size_t i = 0; i < x.rows(); ++i) {
-    for (std::size_t j = 0; j < columns.size(); ++j) chosen(i, j) = x(i, columns[j]);
+// The library's advice speaks of its fields, at the end in parentheses. Where a command has options for them it shall
+// name those; where it has none it shall promise nothing.
+std::string in_words_of(std::string text, bool has_options) {
+  constexpr std::pair<std::string_view, std::string_view> kSpellings[] = {
+      {"header = ", "--header "},     {"delimiter = ", "--delimiter "}, {"missing = ", "--missing "},
+      {"map_labels", "--map-labels"}, {"columns = ", "--columns "},
+  };
+  for (const auto& [field, option] : kSpellings) {
+    const std::size_t advice = text.rfind(" (");
+    if (!has_options && advice != std::string::npos && text.find(field, advice) != std::string::npos) {
+      text.resize(advice);
+    }
+    for (std::size_t at = text.find(field); at != std::string::npos; at = text.find(field, at + option.size())) {
+      text.replace(at, field.size(), option);
+    }
   }
-  return chosen;
+  return text;
+}
+
+std::vector<std::string> noted_classes(const Mlp& model) {
+  const auto note = model.notes().find(std::string(kClassesNote));
+  if (note == model.notes().end()) return {};
+  const auto json = nlohmann::json::parse(note->second, nullptr, false);
+  const bool good = json.is_array() && std::ranges::all_of(json, [](const auto& name) { return name.is_string(); });
+  // The file's maker may mean something else by that word.
+  return good ? json.get<std::vector<std::string>>() : std::vector<std::string>{};
+}
+
+std::string listed(const std::vector<int>& classes) {
+  constexpr std::size_t kShown = 10;
+  const std::vector<int> shown(classes.begin(), classes.begin() + std::min(kShown, classes.size()));
+  return fmt::format("{}{}", fmt::join(shown, ", "), classes.size() > kShown ? ", ..." : "");
+}
+
+void say_classes(const Console& console, const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 20;
+  std::string text;
+  for (std::size_t c = 0; c < std::min(kShown, names.size()); ++c) {
+    text += fmt::format("{}{} = {}", c == 0 ? "" : ", ", c, names[c]);
+  }
+  console.info("classes: {}{}", text, names.size() > kShown ? ", ..." : "");
 }
 
 }  // namespace
 
 void parse(std::string_view option, const std::string& text, ColumnSelection& value) {
   value.text = text;
-  // The width of the table is not known yet; a bad form is reported here all the same.
-  if (text.empty() || text.find_first_not_of("0123456789:,") != std::string::npos) {
-    throw ConfigError(std::string(option), text, "must be columns such as 0:64, 2 or 0:3,5 (from 0, end excluded)");
+  // The table's width and names are not known yet; a bad form is reported here all the same.
+  if (text.empty()) {
+    throw ConfigError(std::string(option), text,
+                      "must be columns such as 0:64, 2 or 0:3,5 (from 0, end excluded), or names");
   }
 }
 
-std::vector<std::size_t> ColumnSelection::resolve(std::string_view option, std::size_t count) const {
-  std::vector<std::size_t> columns;
-  const auto refuse = [&](const std::string& why) { throw ConfigError(std::string(option), text, why); };
-  std::size_t begin = 0;
-  while (begin <= text.size()) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    const std::string part = text.substr(begin, end - begin);
-    const std::size_t colon = part.find(':');
-    const auto number = [&](const std::string& digits, std::size_t otherwise) {
-      if (digits.empty()) return otherwise;
-      std::size_t value = 0;
-      const auto [last, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-      if (error != std::errc() || last != digits.data() + digits.size())
-        refuse("must be columns such as 0:64 or 0:3,5");
-      return value;
-    };
-    if (part.empty()) refuse("must be columns such as 0:64, 2 or 0:3,5");
-    const std::size_t from = number(part.substr(0, colon), 0);
-    const std::size_t to = colon == std::string::npos ? from + 1 : number(part.substr(colon + 1), count);
-    if (from >= to || to > count) refuse(fmt::format("the table has columns 0 .. {}", count == 0 ? 0 : count - 1));
-    for (std::size_t c = from; c < to; ++c) columns.push_back(c);
-    begin = end + 1;
-  }
-  return columns;
+Standardization Data::standardization(float dequantize) const {
+  Table moments;
+  moments.mean = mean;
+  moments.std = std;
+  return standardization_of(moments, dequantize);
 }
 
 void DataOptions::add(CommandLine& line, bool with_labels) {
-  line.add("DATA", path, "", "points, one row each: .npy or .csv");
+  line.add("DATA", path, "", "points, one row each: .npy, .npz, .csv or .tsv; - is standard input");
   line.required();
-  line.add("--columns", columns, "A:B", "columns that are features, from 0, end excluded (default: all)");
-  if (!with_labels) return;
-  line.add("--labels", labels, "FILE", "whole-numbered labels, one a row: .npy or .csv");
-  line.add("--label-column", label_column, "K", "column of DATA that holds the labels");
+  add_reading(line, with_labels);
 }
 
-Data DataOptions::read() const {
-  const std::string name = data_name(path);
-  const Matrix table = read_matrix(path);
-  if (table.rows() == 0 || table.cols() == 0) throw FormatError(path.string(), "holds no points");
-  Data data;
-  std::optional<std::size_t> label_index;
+void DataOptions::add_reading(CommandLine& line, bool with_labels) {
+  has_options_ = true;
+  line.add("--columns", columns, "A:B", "features: numbers from 0, end excluded, or names (default: all)");
+  if (with_labels) {
+    line.add("--labels", labels, "FILE", "labels, one a row: .npy, .npz, .csv or .tsv");
+    line.add("--label-column", label_column, "K", "column of DATA that holds the labels, number or name");
+    line.add_flag("--map-labels", map_labels, "number the distinct labels 0, 1, ...; they may be text or have gaps");
+  }
+  line.add_words(
+      "--header", {"auto", "yes", "no"}, [this](std::size_t i) { header = static_cast<CsvHeader>(i); }, "WORD",
+      "of a .csv: whether its first line holds names: yes, no or auto (default auto)");
+  line.add_words(
+      "--delimiter", {",", ";", "tab", "space"}, [this](std::size_t i) { delimiter = ",;\t "[i]; }, "D",
+      "of a .csv: , ; tab or space (default: found out among the first three)");
+  line.add_words(
+      "--missing", {"refuse", "drop"}, [this](std::size_t i) { missing = static_cast<MissingValues>(i); }, "WORD",
+      "rows with a missing value in a chosen column: refuse or drop (default refuse)");
+}
+
+TableOptions DataOptions::table_options() const {
+  TableOptions options;
+  if (columns) options.columns = columns->text;
+  options.map_labels = map_labels;
+  options.header = header;
+  options.delimiter = delimiter;
+  options.missing = missing;
+  options.rescaling = rescaling;
+  return options;
+}
+
+Table DataOptions::read_with_remarks(const Console& console, const std::filesystem::path& file, TableOptions options,
+                                     bool labels_only) const {
+  Table table;
+  try {
+    table = labels_only ? read_label_table(file, options) : read_table(file, options);
+  } catch (const FormatError& error) {
+    throw FormatError(error.path(),
+                      in_words_of(std::string(error.what()).substr(error.path().size() + 2), has_options_));
+  } catch (const ConfigError& error) {
+    throw ConfigError(error.field(), error.value(), in_words_of(error.allowed(), has_options_));
+  }
+  for (const std::string& remark : table.remarks)
+    console.warn("{}: {}", file.string(), in_words_of(remark, has_options_));
+  return table;
+}
+
+Data DataOptions::read(const Console& console, const Mlp* model) const {
+  TableOptions options = table_options();
+  if (map_labels && !labels && !label_column) {
+    throw ConfigError("--map-labels", "given", "needs --labels or --label-column");
+  }
+  if (model != nullptr) {
+    options.classes = noted_classes(*model);
+    if (map_labels && options.classes.empty()) {
+      throw ConfigError("--map-labels", "given",
+                        "the model notes no classes; give labels as the numbers of its outputs");
+    }
+  }
   if (label_column) {
-    if (labels) throw ConfigError("--label-column", fmt::format("{}", *label_column), "--labels is given too");
-    if (*label_column < 0 || static_cast<std::size_t>(*label_column) >= table.cols()) {
-      throw ConfigError("--label-column", fmt::format("{}", *label_column),
-                        fmt::format("{} has columns 0 .. {}", path.string(), table.cols() - 1));
-    }
-    label_index = static_cast<std::size_t>(*label_column);
-    data.labels = labels_from_column(table, *label_index);
+    if (labels) throw ConfigError("--label-column", *label_column, "--labels is given too");
+    options.label_column = *label_column;
   }
-  if (columns) {
-    data.x = select(table, columns->resolve("--columns", table.cols()));
-  } else if (label_index) {
-    std::vector<std::size_t> others;
-    for (std::size_t c = 0; c < table.cols(); ++c) {
-      if (c != *label_index) others.push_back(c);
-    }
-    if (others.empty()) throw FormatError(path.string(), "holds labels and no features");
-    data.x = select(table, others);
-  } else {
-    data.x = table;
-  }
-  require_finite(name, data.x);
+  if (labels && *labels == "-" && path == "-") throw ConfigError("--labels", "-", "standard input is DATA already");
+
+  Table table = read_with_remarks(console, path, options, false);
+  Data data{std::move(table.x),   std::move(table.labels),     std::move(table.class_names), std::move(table.mean),
+            std::move(table.std), std::move(table.subtracted), std::move(table.divided)};
   if (labels) {
-    data.labels = read_labels(*labels);
-    if (data.labels.size() != data.x.rows()) {
-      throw ConfigError("--labels", fmt::format("{} ({} labels)", labels->string(), data.labels.size()),
-                        fmt::format("must hold one label for each of the {} rows of {}", data.x.rows(), path.string()));
+    const bool same_format = labels->extension() == path.extension();  // else header and delimiter are about DATA
+    if (!same_format) options.header = CsvHeader::automatic;
+    if (!same_format) options.delimiter = 0;
+    Table names = read_with_remarks(console, *labels, options, true);
+    if (names.labels.size() != table.rows_in_file) {
+      throw ConfigError(
+          "--labels", fmt::format("{} ({} labels)", labels->string(), names.labels.size()),
+          fmt::format("must hold one label for each of the {} rows of {}", table.rows_in_file, path.string()));
+    }
+    data.class_names = std::move(names.class_names);
+    data.labels = std::move(names.labels);
+    if (!table.kept.empty()) {
+      std::vector<int> kept;
+      for (const std::size_t row : table.kept) kept.push_back(data.labels[row]);
+      data.labels = std::move(kept);
     }
   }
+  if (model == nullptr && !data.class_names.empty()) say_classes(console, data.class_names);
   return data;
 }
 
-Matrix DataOptions::read_features(const std::filesystem::path& other, std::string_view option) const {
-  DataOptions same_layout = *this;
-  same_layout.path = other;
-  same_layout.labels.reset();
+Matrix DataOptions::read_features(const Console& console, const std::filesystem::path& other) const {
+  TableOptions options = table_options();
+  options.map_labels = false;
+  // The label's column is no feature of that file either; what it holds there does not matter.
+  if (label_column) options.left_out = *label_column;
+  return read_with_remarks(console, other, options, false).x;
+}
+
+Matrix read_points(const Console& console, const std::filesystem::path& path) {
+  TableOptions options;
+  options.finite = false;
   try {
-    return same_layout.read().x;
-  } catch (const ConfigError& error) {
-    // Say which option brought the file in, not that it is DATA.
-    if (!error.field().starts_with("DATA")) throw;
-    throw ConfigError(fmt::format("{} ({})", option, other.string()), error.value(), error.allowed());
+    Table table = read_table(path, options);
+    for (const std::string& remark : table.remarks) console.warn("{}: {}", path.string(), in_words_of(remark, false));
+    return std::move(table.x);
+  } catch (const FormatError& error) {
+    throw FormatError(error.path(), in_words_of(std::string(error.what()).substr(error.path().size() + 2), false));
   }
+}
+
+void require_every_class(const Console& console, const Data& data, std::optional<int> outputs) {
+  constexpr int kMostClasses = 4096;
+  if (data.labels.empty()) return;
+  const int largest = *std::ranges::max_element(data.labels);
+  const int named = static_cast<int>(data.class_names.size());
+  if (!outputs && largest >= kMostClasses) {
+    throw ConfigError(
+        "labels", fmt::format("{}", largest),
+        fmt::format("labels number the classes 0 .. {} at most (--map-labels numbers any labels)", kMostClasses - 1));
+  }
+  const int expected = outputs.value_or(std::max(largest + 1, named));
+  const std::vector<int> empty = empty_classes(data.labels, std::min(expected, kMostClasses));
+  if (outputs) {
+    if (!empty.empty()) console.warn("no row has class {} of 0 .. {}", listed(empty), expected - 1);
+    return;
+  }
+  if (!empty.empty()) {
+    throw ConfigError("labels", fmt::format("0 .. {}", expected - 1),
+                      fmt::format("no row has class {}; --map-labels numbers the classes that there are, --classes {} "
+                                  "keeps {} outputs",
+                                  listed(empty), expected, expected));
+  }
+  if (expected < 2) {
+    throw ConfigError("labels", "all the same",
+                      "a classifier needs rows of two classes or more (--classes C keeps C outputs)");
+  }
+}
+
+Mlp with_class_names(Mlp model, const Data& data) {
+  if (!data.class_names.empty()) {
+    model.notes()[std::string(kClassesNote)] =
+        nlohmann::json(data.class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  return model;
 }
 
 void require_finite(std::string_view what, MatrixView x) {

@@ -24,7 +24,7 @@ struct ModelOptions {
     };
     const auto head = [](std::string_view text, std::string_view option) { return parse_head(text, option); };
     line.add_choice("--activation", read.activation, activation, "its activation");
-    line.add_choice("--head", read.head, head, "its head: scalar or logits");
+    line.add_choice("--head", read.head, head, "its head: scalar or logits (default scalar for one output)");
     line.add("--confinement", read.confinement, "K", "its confinement (default 0)");
   }
   Mlp load() const { return Mlp::load(path, read); }

@@ -20,7 +20,7 @@ void CommonOptions::add(CommandLine& line, bool with_precision) {
   line.group("Common options");
   line.add("--seed", seed_given, "S", "seed of all random numbers (default 0)");
   line.add("--device", device, "DEVICE", "auto, cpu, cuda or cuda:N (default auto: a GPU that works, else cpu)");
-  line.add("--threads", threads, "N", "CPU threads; 0: all (default 0)");
+  line.add("--threads", threads, Between<int>{0, 1024}, "N", "CPU threads; 0: all (default 0)");
   line.add_flag("--quiet,-q", quiet, "print nothing but results and errors");
   if (with_precision) {
     line.add_choice("--precision", precision, parse_precision,

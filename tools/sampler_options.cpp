@@ -44,6 +44,7 @@ template <class Field>
 constexpr const char* type_of(const Field&) {
   if constexpr (std::is_same_v<Field, std::optional<Box>>) return "LO,HI";
   if constexpr (std::is_integral_v<Field>) return "N";
+  if constexpr (std::is_same_v<Field, std::optional<std::vector<float>>>) return "B,B,...";
   return "X";
 }
 
@@ -87,8 +88,12 @@ void SamplerOptions::add(CommandLine& line) {
   std::vector<std::string_view> names;
   for (const SamplerKind kind_of_list : kKinds) names.push_back(to_string(kind_of_list));
   line.add_choice(
-      "--sampler", kind, [](auto name, auto option) { return parse_sampler_kind(name, option); },
-      fmt::format("{}", fmt::join(names, ", ")));
+      "--sampler", name,
+      [](auto given, auto option) {
+        if (given != Tempering::kName) to_string(parse_sampler_kind(given, option, Tempering::kName));
+        return std::string(given);
+      },
+      fmt::format("{}, {}", fmt::join(names, ", "), Tempering::kName));
   for (const SamplerKind owner : kKinds) {
     each_parameter(owner, [&](const Parameter& p, auto& field) {
       const auto [entry, is_new] = text.try_emplace(std::string(p.name));
@@ -101,13 +106,48 @@ void SamplerOptions::add(CommandLine& line) {
   }
 }
 
+void SamplerOptions::add_tempering(CommandLine& line) {
+  line.add_choice(
+      "--local-sampler", local, [](auto given, auto option) { return parse_sampler_kind(given, option); },
+      "tempering: what moves the replicas (default mala)");
+  Tempering fields;
+  Tempering::parameters(fields, [&](const Parameter& p, auto& field) {
+    line.add(option_of(p.name), tempering[std::string(p.name)], type_of(field), fmt::format("tempering: {}", p.help));
+  });
+}
+
+std::optional<Tempering> SamplerOptions::tempering_or_none() const {
+  const auto first = std::ranges::find_if(tempering, [](const auto& entry) { return entry.second.has_value(); });
+  const bool asked = name ? *name == Tempering::kName : first != tempering.end();
+  if (!asked) {
+    if (first != tempering.end()) {
+      throw ConfigError(option_of(first->first), *first->second, "belongs to --sampler tempering");
+    }
+    if (local) throw ConfigError("--local-sampler", std::string(to_string(*local)), "belongs to --sampler tempering");
+    return std::nullopt;
+  }
+  Tempering fields;
+  bool given_replicas = false;
+  Tempering::parameters(fields, [&](const Parameter& p, auto& field) {
+    const auto entry = tempering.find(std::string(p.name));
+    if (entry == tempering.end() || !entry->second) return;
+    parse(option_of(p.name), *entry->second, field);
+    given_replicas = given_replicas || p.name == "replicas";
+  });
+  if (fields.inverse_temperatures && !given_replicas) {
+    fields.replicas = static_cast<std::int64_t>(fields.inverse_temperatures->size());
+  }
+  return fields;
+}
+
 bool SamplerOptions::given(const std::string& parameter) const {
   const auto entry = text.find(parameter);
   return entry != text.end() && entry->second.has_value();
 }
 
 SamplerKind SamplerOptions::kind_or(SamplerKind otherwise) const {
-  if (kind) return *kind;
+  if (tempering_or_none()) return local.value_or(is_metropolis(otherwise) ? otherwise : SamplerKind::mala);
+  if (name) return parse_sampler_kind(*name);
   const auto fits = [&](SamplerKind candidate) {
     return std::ranges::all_of(text, [&](const auto& entry) { return !entry.second || knows(candidate, entry.first); });
   };
@@ -121,12 +161,12 @@ SamplerKind SamplerOptions::kind_or(SamplerKind otherwise) const {
 Sampler SamplerOptions::apply(const Sampler& base) const {
   const SamplerKind wanted = kind_or(kind_of(base));
   Sampler sampler = wanted == kind_of(base) ? base : default_sampler(wanted);
-  for (const auto& [name, value] : text) {
-    if (!value || knows(wanted, name)) continue;
-    if (name == kJumpProb.name && *value == "0") continue;  // none is what it does
-    throw ConfigError(option_of(name), *value,
+  for (const auto& [parameter, value] : text) {
+    if (!value || knows(wanted, parameter)) continue;
+    if (parameter == kJumpProb.name && *value == "0") continue;  // none is what it does
+    throw ConfigError(option_of(parameter), *value,
                       fmt::format("{} has no such parameter; it belongs to --sampler {}", to_string(wanted),
-                                  names_of_those_with(name)));
+                                  names_of_those_with(parameter)));
   }
   visit_parameters(sampler, [&](const Parameter& p, auto& field) {
     const auto entry = text.find(std::string(p.name));

@@ -13,14 +13,19 @@
 namespace ebm::tools {
 
 struct SamplerOptions {
-  std::optional<SamplerKind> kind;
-  std::map<std::string, std::optional<std::string>> text;  // as given, by the parameter's name
+  std::optional<std::string> name;                              // of a sampler, or "tempering"
+  std::optional<SamplerKind> local;                             // with tempering: what moves the replicas
+  std::map<std::string, std::optional<std::string>> text;       // as given, by the parameter's name
+  std::map<std::string, std::optional<std::string>> tempering;  // the same of Tempering's
 
   void add(CommandLine& line);
+  void add_tempering(CommandLine& line);  // where chains are sampled
 
   bool given(const std::string& parameter) const;
-  // Which sampler the options mean: the one named; else `otherwise`, unless the parameters given belong to one other
-  // sampler only (--noise-scale means langevin).
+  // Asked for by name or by any of its options. Throws ConfigError.
+  std::optional<Tempering> tempering_or_none() const;
+  // Which sampler the options mean: the one named (with tempering: its local one); else `otherwise`, unless the
+  // parameters given belong to one other sampler only (--noise-scale means langevin).
   SamplerKind kind_or(SamplerKind otherwise) const;
   // `base` with the given options applied; changes its kind when another one is asked for. Throws ConfigError for an
   // option that the sampler hasn't got.

@@ -157,7 +157,7 @@ Mlp TrainSettings::initial_model(const Data& data, std::uint64_t seed) const {
   shape.confinement = default_confinement(static_cast<int>(data.x.cols()));
   shape = apply(shape, data);
   Mlp model = Mlp::random(shape, seed, init_scale.value_or(default_first_layer_scale(shape.dim)));
-  if (standardize.value_or(true)) model.set_standardization(standardization_of(data.x, dequantize.value_or(0.0f)));
+  if (standardize.value_or(true)) model.set_standardization(data.standardization(dequantize.value_or(0.0f)));
   return model;
 }
 

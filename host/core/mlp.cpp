@@ -111,19 +111,19 @@ Mlp Mlp::random(MlpShape shape, std::uint64_t seed, float first_layer_scale) {
   return model;
 }
 
-std::span<float> Mlp::weight(int layer) {
+std::span<float> Mlp::weight(int layer) & {
   require_layer(shape_, layer);
   return parameters().subspan(shape_.weight_offset(layer), weight_count(shape_, layer));
 }
-std::span<const float> Mlp::weight(int layer) const {
+std::span<const float> Mlp::weight(int layer) const& {
   require_layer(shape_, layer);
   return parameters().subspan(shape_.weight_offset(layer), weight_count(shape_, layer));
 }
-std::span<float> Mlp::bias(int layer) {
+std::span<float> Mlp::bias(int layer) & {
   require_layer(shape_, layer);
   return parameters().subspan(shape_.bias_offset(layer), static_cast<std::size_t>(shape_.out(layer)));
 }
-std::span<const float> Mlp::bias(int layer) const {
+std::span<const float> Mlp::bias(int layer) const& {
   require_layer(shape_, layer);
   return parameters().subspan(shape_.bias_offset(layer), static_cast<std::size_t>(shape_.out(layer)));
 }

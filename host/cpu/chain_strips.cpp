@@ -1,6 +1,9 @@
 #include "host/cpu/chain_strips.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "kernels/chains/replica_swap.hpp"
 
 namespace ebm::cpu {
 
@@ -38,6 +41,7 @@ StripState ChainStrips::strip(std::size_t s) {
     state.gradient = kept_gradient_.data() + 2 * s * strip_floats();
     state.base_gradient = state.gradient + strip_floats();
     state.known = known_;
+    if (!beta_.empty()) state.beta = beta_.data() + first;
   }
   return state;
 }
@@ -63,6 +67,63 @@ void ChainStrips::start_uniform(std::uint64_t seed, const StartRegion& region, T
     uniform_start_strip(seed, dim_, region, state.ids, state.steps, state.x);
   });
   known_ = false;
+}
+
+void ChainStrips::set_inverse_temperatures(std::span<const float> beta) {
+  beta_.resize(padded());
+  std::ranges::fill(beta_, 1.0f);
+  std::ranges::copy(beta, beta_.begin());
+  from_hot_.assign(n_, 0);
+}
+
+// Everything of the chains' states but what belongs to their places: ids, steps, temperatures, flags.
+void ChainStrips::swap_states(std::size_t a, std::size_t b) {
+  const std::size_t strip_a = a / width_ * strip_floats() + a % width_;
+  const std::size_t strip_b = b / width_ * strip_floats() + b % width_;
+  const std::size_t kept_a = strip_a + a / width_ * strip_floats(), kept_b = strip_b + b / width_ * strip_floats();
+  for (std::size_t k = 0; k < strip_floats(); k += width_) {
+    std::swap(x_[strip_a + k], x_[strip_b + k]);
+    std::swap(kept_gradient_[kept_a + k], kept_gradient_[kept_b + k]);
+  }
+  std::swap(kept_energy_[a], kept_energy_[b]);
+  std::swap(from_hot_[a], from_hot_[b]);
+}
+
+void ChainStrips::swap_replicas(std::uint64_t seed, int replicas, std::int64_t evaluations, std::uint64_t period,
+                                ThreadPool& pool) {
+  const auto r_count = static_cast<std::size_t>(replicas);
+  constexpr std::size_t kChunk = 64;  // chains of a task
+  const std::size_t n_chains = n_ / r_count, tasks = (n_chains + kChunk - 1) / kChunk;
+  std::vector<ReplicaStats> counts(tasks);
+  pool.run(tasks, [&](std::size_t task, int) {
+    ReplicaStats& count = counts[task];
+    count.swaps.resize(r_count - 1);
+    for (std::size_t c = task * kChunk; c < std::min(n_chains, (task + 1) * kChunk); ++c) {
+      const std::size_t first = c * r_count;
+      if (steps_[first] % period >= static_cast<std::uint64_t>(evaluations)) continue;
+      for (std::size_t r = steps_[first] / period % 2; r + 1 < r_count; r += 2) {
+        const std::size_t a = first + r, b = a + 1;
+        const PhiloxWords w =
+            philox(seed, Purpose::replica_swap, ids_[first], steps_[first], static_cast<std::uint32_t>(r / 4));
+        const std::uint32_t words[4] = {w.r0, w.r1, w.r2, w.r3};
+        ++count.swaps[r].proposed;
+        if (!swaps(words[r % 4], beta_[a], beta_[b], kept_energy_[a], kept_energy_[b])) continue;
+        ++count.swaps[r].accepted;
+        swap_states(a, b);
+      }
+      from_hot_[first + r_count - 1] = 1;
+      count.round_trips += from_hot_[first];
+      from_hot_[first] = 0;
+    }
+  });
+  replica_stats_.swaps.resize(r_count - 1);
+  for (const ReplicaStats& count : counts) {
+    for (std::size_t r = 0; r + 1 < r_count; ++r) {
+      replica_stats_.swaps[r].proposed += count.swaps[r].proposed;
+      replica_stats_.swaps[r].accepted += count.swaps[r].accepted;
+    }
+    replica_stats_.round_trips += count.round_trips;
+  }
 }
 
 ChainStats ChainStrips::run(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters,

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "host/cpu/scratch.hpp"
 #include "host/cpu/thread_pool.hpp"
@@ -38,6 +39,8 @@ class ChainStrips {
   void set_ids(std::span<const std::uint64_t> ids);
   void set_steps(std::span<const std::uint64_t> steps);
   std::uint64_t step(std::size_t i) const { return steps_[i]; }
+  // One for each chain, which must keep E and its gradient.
+  void set_inverse_temperatures(std::span<const float> beta);
   void load(std::span<const float> x);
   void store(std::span<float> x) const;
   std::span<const std::uint8_t> restarted() const { return {restarted_.data(), n_}; }
@@ -45,12 +48,19 @@ class ChainStrips {
 
   // Whether energies and gradients of the current positions are kept from call to call.
   bool known() const noexcept { return known_; }
+  void forget() noexcept { known_ = false; }
+
+  // ChainSet::swap_replicas.
+  void swap_replicas(std::uint64_t seed, int replicas, std::int64_t evaluations, std::uint64_t period,
+                     ThreadPool& pool);
+  const ReplicaStats& replica_stats() const noexcept { return replica_stats_; }
 
   // n transitions of every chain; one scratch for each thread of the pool.
   ChainStats run(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters, std::int64_t n,
                  std::vector<Scratch>& scratch, ThreadPool& pool);
 
  private:
+  void swap_states(std::size_t a, std::size_t b);
   std::size_t strip_floats() const { return static_cast<std::size_t>(dim_) * width_; }
   std::size_t padded() const { return n_strips_ * width_; }
 
@@ -62,6 +72,9 @@ class ChainStrips {
   AlignedVector<float> kept_energy_;    // with a base: E, then E0
   AlignedVector<float> kept_gradient_;  // with a base: per strip grad E, then grad E0
   bool known_ = false;
+  AlignedVector<float> beta_;           // with inverse temperatures
+  std::vector<std::uint8_t> from_hot_;  // with inverse temperatures: the state was in the last replica since the first
+  ReplicaStats replica_stats_;
 };
 
 // n transitions of one strip, with their count of steps.

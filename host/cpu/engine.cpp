@@ -18,15 +18,16 @@ class CpuChainSet final : public ChainSet {
  public:
   CpuChainSet(std::shared_ptr<const PackedNetwork> network, std::shared_ptr<ThreadPool> pool, std::uint64_t seed,
               std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
-              const std::optional<GaussianBase>& base)
+              const std::optional<GaussianBase>& base, std::span<const float> inverse_temperatures)
       : network_(std::move(network)),
         pool_(std::move(pool)),
         seed_(seed),
-        chains_(network_->shape.dim, ids.size(), base.has_value()),
-        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value())) {
+        chains_(network_->shape.dim, ids.size(), base.has_value() || !inverse_temperatures.empty()),
+        scratch_(make_scratch(pool_->threads(), network_->shape, base.has_value() || !inverse_temperatures.empty())) {
     chains_.set_ids(ids);
     chains_.set_steps(steps);
     if (base) base_.emplace(*base, network_->shape.dim);
+    if (!inverse_temperatures.empty()) chains_.set_inverse_temperatures(inverse_temperatures);
   }
 
   void set_positions(std::span<const float> x) override { chains_.load(x); }
@@ -68,6 +69,12 @@ class CpuChainSet final : public ChainSet {
     });
   }
 
+  void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) override {
+    chains_.swap_replicas(seed_, replicas, evaluations, period, *pool_);
+  }
+  ReplicaStats replica_stats() const override { return chains_.replica_stats(); }
+
+  void forget() override { chains_.forget(); }
   void restarted(std::span<std::uint8_t> flags) const override {
     std::ranges::copy(chains_.restarted(), flags.begin());
   }
@@ -94,6 +101,8 @@ class CpuEnergyFunction final : public EnergyFunction {
       : network_(std::make_shared<PackedNetwork>(model.shape(), model.parameters())), pool_(std::move(pool)) {}
 
   std::string path() const override { return fmt::format("strips of {} chains", strip_width()); }
+
+  void set_parameters(std::span<const float> parameters) override { network_->repack(parameters); }
 
   void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
     const int dim = network_->shape.dim;
@@ -145,8 +154,9 @@ class CpuEnergyFunction final : public EnergyFunction {
   }
 
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
-                                   std::optional<GaussianBase> base) const override {
-    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base);
+                                   std::optional<GaussianBase> base,
+                                   std::vector<float> inverse_temperatures) const override {
+    return std::make_unique<CpuChainSet>(network_, pool_, seed, ids, steps, base, inverse_temperatures);
   }
 
  private:
@@ -185,7 +195,7 @@ class CpuEnergyFunction final : public EnergyFunction {
     });
   }
 
-  std::shared_ptr<const PackedNetwork> network_;
+  std::shared_ptr<PackedNetwork> network_;
   std::shared_ptr<ThreadPool> pool_;      // takes one caller at a time, so that these too need no lock
   mutable std::vector<Scratch> scratch_;  // kept from the first call on: new pages cost as much as small evaluations
 };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "host/core/check.hpp"
 #include "host/cuda/batch_gradient.hpp"
 #include "host/cuda/devices.hpp"
 #include "host/cuda/mma.hpp"
@@ -12,6 +13,7 @@
 #include "host/cuda/recorded_training.hpp"
 #include "host/cuda/transition.hpp"
 #include "kernels/chains/chains.hpp"
+#include "kernels/chains/replica_swap.hpp"
 #include "kernels/energy/evaluate.hpp"
 
 namespace ebm {
@@ -21,7 +23,7 @@ class CudaChainSet final : public ChainSet {
  public:
   CudaChainSet(std::shared_ptr<const Network> network, std::shared_ptr<MmaNetwork> mma, std::uint64_t seed,
                std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
-               const std::optional<GaussianBase>& base)
+               const std::optional<GaussianBase>& base, std::span<const float> inverse_temperatures)
       : network_(std::move(network)),
         mma_(base ? nullptr : std::move(mma)),  // annealed chains run in fp32
         context_(network_->context()),
@@ -33,9 +35,14 @@ class CudaChainSet final : public ChainSet {
         steps_(context_, steps),
         restarted_(context_, ids.size()),
         counts_(context_, 1),
-        plan_(*network_, {.proposal = true, .base = base.has_value()}, n_) {
+        beta_(context_, inverse_temperatures),
+        from_hot_(context_, inverse_temperatures.size()) {
     restarted_.fill_zero();
     counts_.fill_zero();
+    from_hot_.fill_zero();
+    // A path to the base weighs E and E0 anew at every piece, and replicas swap E, so they are kept from piece to
+    // piece.
+    if (base || !inverse_temperatures.empty()) kept_.emplace(context_, ids.size(), x_.size());
     if (base) base_.emplace(context_, *base, network_->view().dim);
     scope_.reset();
   }
@@ -43,20 +50,23 @@ class CudaChainSet final : public ChainSet {
   void set_positions(std::span<const float> x) override {
     const Context::Scope scope(*context_);
     x_.upload(x);
+    known_ = false;
   }
   void positions(std::span<float> x) const override {
     const Context::Scope scope(*context_);
     x_.download(x);
   }
-  void start_uniform(const Transition&) override {
+  void start_uniform(const Transition& transition) override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
-    context_->check(launch_uniform_start(chains(), network_->view().dim, context_->stream()),
+    const DeviceTransition step(context_, transition);
+    context_->check(launch_uniform_start(chains(), step.view(), network_->view().dim, context_->stream()),
                     "launching the uniform start");
     context_->synchronize();
+    known_ = false;
   }
 
-  void run(const Transition& transition, std::int64_t n_steps, float beta) override {
+  void run(const Transition& transition, std::int64_t n, float beta) override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
     // A box goes to the device when it is new, and the host waits for that copy alone.
@@ -66,15 +76,15 @@ class CudaChainSet final : public ChainSet {
     }
     StepView view = step_->view();
     view.beta = beta;
-    if (base_ && view.mala) base_->apply(&view);
-    if (mma_ != nullptr && mma_->serves(view.mala)) {
-      mma_->launch(chains(), view, n_steps, counts_.data(), context_->stream());
-    } else {
-      context_->check(
-          launch_chains(plan_.plan(), network_->view(), chains(), view, n_steps, counts_.data(), context_->stream()),
-          "launching the chains");
-    }
-    chain_steps_ += static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n_steps * transition.evaluations);
+    if (base_) base_->apply(&view);
+    std::int64_t done = 0;
+    do {
+      const std::int64_t part = std::min(n - done, kMostTransitions);
+      launch(view, part);
+      known_ = kept_.has_value() && is_metropolis(transition.kind);
+      done += part;
+    } while (done < n);
+    chain_steps_ += static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n * transition.evaluations);
   }
   ChainStats stats() const override {
     const Context::Scope scope(*context_);
@@ -91,6 +101,11 @@ class CudaChainSet final : public ChainSet {
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
     const Context::Scope scope(*context_);
     if (n_ == 0) return;
+    if (known_) {
+      kept_->energy.download(energy);
+      kept_->base_energy.download(base_energy);
+      return;
+    }
     DeviceArray<float> values(context_, energy.size()), base_values(context_, base_energy.size());
     EvaluateView view{};
     view.n = n_;
@@ -101,12 +116,49 @@ class CudaChainSet final : public ChainSet {
       view.base = base_->view();
       view.base_layer = base_->layer();
     }
-    context_->check(launch_evaluate(plan_.plan(), network_->view(), view, context_->stream()),
-                    "launching the energies");
+    const OwnedPlan plan(*network_, {.base = base_.has_value()}, n_);
+    context_->check(launch_evaluate(plan.plan(), network_->view(), view, context_->stream()), "launching the energies");
     values.download(energy);
     base_values.download(base_energy);
   }
 
+  void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) override {
+    const Context::Scope scope(*context_);
+    if (n_ == 0) return;
+    const std::size_t counts = 2 * static_cast<std::size_t>(replicas) - 1;
+    if (swap_counts_.size() != counts) {
+      swap_counts_ = DeviceArray<unsigned long long>(context_, counts);
+      swap_counts_.fill_zero();
+    }
+    ReplicaView view{};
+    view.n_chains = n_ / replicas;
+    view.replicas = replicas;
+    view.dim = network_->view().dim;
+    view.evaluations = evaluations;
+    view.period = period;
+    view.seed = seed_;
+    view.ids = ids_.data();
+    view.steps = steps_.data();
+    view.beta = beta_.data();
+    view.x = x_.data();
+    view.energy = kept_->energy.data();
+    view.gradient = gradient_kept_ ? kept_->gradient.data() : nullptr;
+    view.from_hot = from_hot_.data();
+    view.counts = swap_counts_.data();
+    context_->check(launch_swap_replicas(view, context_->stream()), "launching the swaps of replicas");
+  }
+  ReplicaStats replica_stats() const override {
+    const Context::Scope scope(*context_);
+    ReplicaStats stats;
+    if (swap_counts_.size() == 0) return stats;
+    const std::vector<unsigned long long> counts = swap_counts_.to_host();
+    stats.round_trips = counts[0];
+    for (std::size_t i = 1; i < counts.size(); i += 2) stats.swaps.push_back({counts[i], counts[i + 1]});
+    return stats;
+  }
+
+  void forget() override { known_ = false; }
+  float* device_positions() override { return x_.data(); }
   void restarted(std::span<std::uint8_t> flags) const override {
     const Context::Scope scope(*context_);
     restarted_.download(flags);
@@ -117,6 +169,40 @@ class CudaChainSet final : public ChainSet {
   }
 
  private:
+  static constexpr std::int64_t kMostTransitions = 1 << 30;  // in a launch, which counts in 32 bits per thread
+
+  // E, E0 and their gradients at the current positions, on the device.
+  struct Kept {
+    Kept(const std::shared_ptr<const Context>& context, std::size_t chains, std::size_t values)
+        : energy(context, chains),
+          base_energy(context, chains),
+          gradient(context, values),
+          base_gradient(context, values) {}
+    DeviceArray<float> energy, base_energy, gradient, base_gradient;
+  };
+
+  void launch(const StepView& step, std::int64_t n) {
+    const ChainsView view = chains();
+    if (mma_ != nullptr && mma_->serves(step.kind, view.beta != nullptr)) {
+      mma_->launch(view, step, n, counts_.data(), context_->stream());
+      gradient_kept_ = false;  // these kernels look again where they begin
+      return;
+    }
+    const TilePlan& plan = plan_for(rows_of(step.kind));
+    context_->check(launch_chains(plan, network_->view(), view, step, n, counts_.data(), context_->stream()),
+                    "launching the chains");
+    gradient_kept_ = kept_.has_value();
+  }
+
+  // The last one is kept: most sets run one sampler.
+  const TilePlan& plan_for(int rows) {
+    if (!plan_ || rows != plan_rows_) {
+      plan_.emplace(*network_, TileNeeds{.rows = rows, .base = base_.has_value(), .keeps = kept_.has_value()}, n_);
+      plan_rows_ = rows;
+    }
+    return plan_->plan();
+  }
+
   ChainsView chains() {
     ChainsView view{};
     view.source = ChainSource::set;
@@ -126,6 +212,14 @@ class CudaChainSet final : public ChainSet {
     view.ids = ids_.data();
     view.restarted = restarted_.data();
     view.seed = seed_;
+    if (kept_) {
+      view.known = known_;
+      view.energy = kept_->energy.data();
+      view.base_energy = kept_->base_energy.data();
+      view.gradient = kept_->gradient.data();
+      view.base_gradient = kept_->base_gradient.data();
+    }
+    if (beta_.size() > 0) view.beta = beta_.data();
     return view;
   }
 
@@ -142,11 +236,19 @@ class CudaChainSet final : public ChainSet {
   std::uint64_t chain_steps_ = 0;    // of the same runs
   Transition transition_;            // what step_ was made of
   std::optional<DeviceTransition> step_;
-  OwnedPlan plan_;
+  std::optional<OwnedPlan> plan_;
+  int plan_rows_ = 0;
   std::optional<DeviceBase> base_;
+  std::optional<Kept> kept_;
+  bool known_ = false;  // whether `kept_` is up to date
+  // With inverse temperatures:
+  DeviceArray<float> beta_;
+  DeviceArray<std::uint8_t> from_hot_;  // 1: the state was in the last replica since it was in the first
+  DeviceArray<unsigned long long> swap_counts_;
+  bool gradient_kept_ = false;
 };
 
-class CudaEnergyFunction final : public EnergyFunction {
+class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
  public:
   CudaEnergyFunction(std::shared_ptr<const Context> context, const Mlp& model, Precision precision)
       : context_(std::move(context)), precision_(precision), shape_(model.shape()) {
@@ -160,42 +262,40 @@ class CudaEnergyFunction final : public EnergyFunction {
 
   std::string path() const override {
     if (mma_ != nullptr) return mma_->describe();
-    const TileLayout layout = tile_layout(network_->view(), {.proposal = true, .base = false});
+    const TileLayout layout = tile_layout(network_->view(), {.rows = MalaTraits::kRows});
     constexpr std::int64_t kMany = 1 << 30;
     const std::string fp32 = describe(choose_policy(network_->view(), layout, network_->limits(), kMany));
     if (precision_ == Precision::fp32) return fp32;
     return fmt::format("{} ({})", fp32, why_no_mma(shape_, precision_));
   }
 
+  void set_parameters(std::span<const float> parameters) override {
+    check_half_range(shape_, parameters, precision_);
+    const Context::Scope scope(*context_);
+    const DeviceArray<float> values(context_, parameters);
+    network_->fill(values.data());
+    if (mma_ != nullptr) mma_->fill(values.data(), nullptr, context_->stream());
+  }
+
   void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient) const override {
     in_chunks(energy.size(), [&](std::size_t first, std::size_t count) {
       const auto dim = static_cast<std::size_t>(network_->view().dim);
-      const DeviceArray<float> points(context_, x.subspan(first * dim, count * dim));
-      DeviceArray<float> energies(context_, count), gradients(context_, gradient.empty() ? 0 : count * dim);
-      EvaluateView view{};
-      view.n = static_cast<std::int64_t>(count);
-      view.x = points.data();
-      view.energy = energies.data();
-      view.gradient = gradients.data();
-      launch(network_->view(), view);
-      energies.download(energy.subspan(first, count));
-      if (!gradient.empty()) gradients.download(gradient.subspan(first * dim, count * dim));
+      float* const points = points_.upload(context_, x.subspan(first * dim, count * dim));
+      float* const energies = values_.of(context_, count);
+      float* const gradients = gradient.empty() ? nullptr : gradients_.of(context_, count * dim);
+      queue_evaluate(points, static_cast<std::int64_t>(count), energies, gradients);
+      values_.download(energy.subspan(first, count));
+      if (!gradient.empty()) gradients_.download(gradient.subspan(first * dim, count * dim));
     });
   }
 
   void outputs(std::span<const float> x, std::span<float> f) const override {
-    NetworkView net = network_->view();
-    const auto dim = static_cast<std::size_t>(net.dim), width = static_cast<std::size_t>(net.outputs);
-    net.half_confinement = 0.0f;  // a scalar head's E is then f itself
+    const auto dim = static_cast<std::size_t>(network_->view().dim);
+    const auto width = static_cast<std::size_t>(network_->view().outputs);
     in_chunks(f.size() / width, [&](std::size_t first, std::size_t count) {
-      const DeviceArray<float> points(context_, x.subspan(first * dim, count * dim));
-      DeviceArray<float> values(context_, count * width);
-      EvaluateView view{};
-      view.n = static_cast<std::int64_t>(count);
-      view.x = points.data();
-      (net.logits ? view.outputs : view.energy) = values.data();
-      launch(net, view);
-      values.download(f.subspan(first * width, count * width));
+      float* const points = points_.upload(context_, x.subspan(first * dim, count * dim));
+      queue_outputs(points, static_cast<std::int64_t>(count), values_.of(context_, count * width));
+      values_.download(f.subspan(first * width, count * width));
     });
   }
 
@@ -222,17 +322,70 @@ class CudaEnergyFunction final : public EnergyFunction {
   }
 
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
-                                   std::optional<GaussianBase> base) const override {
-    return std::make_unique<CudaChainSet>(network_, mma_, seed, ids, steps, base);
+                                   std::optional<GaussianBase> base,
+                                   std::vector<float> inverse_temperatures) const override {
+    return std::make_unique<CudaChainSet>(network_, mma_, seed, ids, steps, base, inverse_temperatures);
   }
 
  private:
+  // Memory that is kept from call to call and grows to what the largest of them needs.
+  class KeptArray {
+   public:
+    float* of(const std::shared_ptr<const Context>& context, std::size_t size) {
+      if (array_.size() < size) {
+        array_ = {};
+        array_ = DeviceArray<float>(context, size);
+      }
+      return array_.data();
+    }
+    float* upload(const std::shared_ptr<const Context>& context, std::span<const float> values) {
+      float* const data = of(context, values.size());
+      array_.upload(values);
+      return data;
+    }
+    void download(std::span<float> values) const { array_.download(values); }
+
+   private:
+    DeviceArray<float> array_;
+  };
+
+  const DeviceQueue* queue() const override { return this; }
+  void follow(void* stream) const override {
+    const Context::Scope scope(*context_);
+    context_->order(static_cast<cudaStream_t>(stream), context_->stream());
+  }
+  void precede(void* stream) const override {
+    const Context::Scope scope(*context_);
+    context_->order(context_->stream(), static_cast<cudaStream_t>(stream));
+  }
+  void wait() const override {
+    const Context::Scope scope(*context_);
+    context_->synchronize();
+  }
+  void queue_evaluate(const float* x, std::int64_t n, float* energy, float* gradient) const override {
+    EvaluateView view{};
+    view.n = n;
+    view.x = x;
+    view.energy = energy;
+    view.gradient = gradient;
+    launch(network_->view(), view);
+  }
+  void queue_outputs(const float* x, std::int64_t n, float* f) const override {
+    NetworkView net = network_->view();
+    net.half_confinement = 0.0f;  // a scalar head's E is then f itself
+    EvaluateView view{};
+    view.n = n;
+    view.x = x;
+    (net.logits ? view.outputs : view.energy) = f;
+    launch(net, view);
+  }
+
   // task(first, count) over n points, few enough at a time to bound the memory.
   template <class Task>
   void in_chunks(std::size_t n, const Task& task) const {
     const Context::Scope scope(*context_);
     const auto widest = static_cast<std::size_t>(std::max(network_->view().dim, network_->view().outputs));
-    const std::size_t chunk = std::max<std::size_t>((std::size_t{1} << 26) / widest, 1);
+    const std::size_t chunk = std::max<std::size_t>((std::size_t{1} << 24) / widest, 1);
     for (std::size_t first = 0; first < n; first += chunk) task(first, std::min(chunk, n - first));
   }
   template <class Task>
@@ -246,15 +399,23 @@ class CudaEnergyFunction final : public EnergyFunction {
     task(batch, view);
   }
   void launch(const NetworkView& net, const EvaluateView& view) const {
-    const OwnedPlan plan(*network_, {}, view.n);
-    context_->check(launch_evaluate(plan.plan(), net, view, context_->stream()), "launching the energies");
+    if (view.n == 0) return;
+    const Context::Scope scope(*context_);
+    if (!plan_ || planned_ != view.n) {
+      plan_.emplace(*network_, TileNeeds{}, view.n);
+      planned_ = view.n;
+    }
+    context_->check(launch_evaluate(plan_->plan(), net, view, context_->stream()), "launching the energies");
   }
 
   std::shared_ptr<const Context> context_;
   Precision precision_;
   MlpShape shape_;
-  std::shared_ptr<const Network> network_;
+  std::shared_ptr<Network> network_;
   std::shared_ptr<MmaNetwork> mma_;  // null: chains run in fp32
+  mutable KeptArray points_, values_, gradients_;
+  mutable std::optional<OwnedPlan> plan_;  // for planned_ points
+  mutable std::int64_t planned_ = 0;
 };
 
 class CudaEngine final : public Engine {

@@ -12,6 +12,17 @@
 namespace ebm {
 namespace {
 
+constexpr SamplerKind kSamplerKinds[] = {
+#define EBM_KIND(name, type) SamplerKind::name,
+    EBM_SAMPLERS(EBM_KIND)
+#undef EBM_KIND
+};
+constexpr std::string_view kSamplerNames[] = {
+#define EBM_NAME(name, type) type::kName,
+    EBM_SAMPLERS(EBM_NAME)
+#undef EBM_NAME
+};
+
 constexpr int kMostDim = 256, kMostWidth = 256;
 
 int rounded_up(int n, int step) { return (n + step - 1) / step * step; }
@@ -83,14 +94,15 @@ std::string mma_kernel_source(const MmaShape& shape, const MmaVariant& variant) 
       "#include \"kernels/chains/mma_chains.cuh\"\n"
       "struct Instance {{\n"
       "  static constexpr ebm::MmaShape kShape{{{}, {}, {}, {{{}}}, static_cast<ebm::ActivationKind>({})}};\n"
-      "  static constexpr ebm::MmaVariant kVariant{{{}, {}, {}}};\n"
+      "  static constexpr ebm::MmaVariant kVariant{{{}, static_cast<ebm::SamplerKind>({}), {}, {}, {}, {}}};\n"
       "}};\n"
       "extern \"C\" __global__ void __launch_bounds__(ebm::kMmaThreads<Instance>, 1)\n"
       "    mma_chains(const __grid_constant__ ebm::MmaArguments a) {{\n"
       "  ebm::run_mma_chains<Instance>(a);\n"
       "}}\n",
       shape.dim, shape.exact, shape.layers, fmt::join(widths_of(shape), ", "), static_cast<int>(shape.activation),
-      variant.split, variant.mala, variant.limited);
+      variant.split, static_cast<int>(variant.kind), variant.metropolis, variant.rows, variant.limited,
+      variant.tempered);
 }
 
 std::string why_no_mma(const MlpShape& shape, Precision precision) {
@@ -124,7 +136,7 @@ std::shared_ptr<MmaNetwork> MmaNetwork::make(const Network& network, const MlpSh
   const auto chosen = choose_mma_shape(shape, runtime_compiler_available());
   if (!chosen) return nullptr;
   std::shared_ptr<MmaNetwork> mma(new MmaNetwork(network, *chosen, precision == Precision::fp16x3));
-  if (!mma->serves(false) && !mma->serves(true)) return nullptr;
+  if (std::ranges::none_of(kSamplerKinds, [&](SamplerKind kind) { return mma->serves(kind); })) return nullptr;
   mma->bytes_ = DeviceArray<unsigned char>(mma->context_, MmaImage::bytes(*chosen));
   mma->fill(parameters, nullptr, network.context()->stream());
   return mma;
@@ -133,13 +145,14 @@ std::shared_ptr<MmaNetwork> MmaNetwork::make(const Network& network, const MlpSh
 MmaNetwork::MmaNetwork(const Network& network, const MmaShape& shape, bool split)
     : context_(network.context()), net_(network.view()), limits_(network.limits()), shape_(shape), split_(split) {}
 
-bool MmaNetwork::serves(bool mala) const {
-  return choose_mma_plan(shape_, {split_, mala, false}, limits_, 1).has_value();
+bool MmaNetwork::serves(SamplerKind kind, bool tempered) const {
+  const MmaVariant variant = mma_variant(split_, kind, false, tempered);
+  if (compiled_mma_kernel(shape_, variant) == nullptr && !runtime_compiler_available()) return false;
+  return choose_mma_plan(shape_, variant, limits_, 1).has_value();
 }
 
-MmaVariant MmaNetwork::variant_of(const StepView& step) const {
-  const bool limited = !step.mala && (std::isfinite(step.grad_clip) || step.clamp_lo != nullptr);
-  return {split_, step.mala, limited};
+MmaVariant MmaNetwork::variant_of(const StepView& step, bool tempered) const {
+  return mma_variant(split_, step.kind, std::isfinite(step.grad_clip) || step.clamp_lo != nullptr, tempered);
 }
 
 void MmaNetwork::fill(const float* parameters, const int* stopped, cudaStream_t stream) {
@@ -147,24 +160,27 @@ void MmaNetwork::fill(const float* parameters, const int* stopped, cudaStream_t 
                   "laying out the half-precision weights");
 }
 
-const void* MmaNetwork::prepare(const StepView& step) {
-  const MmaVariant variant = variant_of(step);
+const void* MmaNetwork::prepare(const StepView& step, bool tempered) {
+  const MmaVariant variant = variant_of(step, tempered);
   const std::scoped_lock lock(mutex_);
-  const void*& kernel = kernels_[variant.mala ? 2 : variant.limited ? 1 : 0];
-  if (kernel == nullptr) kernel = compiled_mma_kernel(shape_, variant);
+  const auto known = std::ranges::find(kernels_, variant, &std::pair<MmaVariant, const void*>::first);
+  if (known != kernels_.end()) return known->second;
+  const void* kernel = compiled_mma_kernel(shape_, variant);
   if (kernel == nullptr) {
     const RuntimeKernel compiled = runtime_kernel(*context_, mma_kernel_source(shape_, variant), "mma_chains");
     kernel = compiled.function;
     if (!compiled.cached) seconds_ += compiled.seconds;
   }
+  kernels_.emplace_back(variant, kernel);
   return kernel;
 }
 
-void MmaNetwork::launch(const ChainsView& chains, const StepView& step, std::int64_t n_steps, ChainCounts* counts,
+void MmaNetwork::launch(const ChainsView& chains, const StepView& step, std::int64_t n, ChainCounts* counts,
                         cudaStream_t stream) {
-  const void* const kernel = prepare(step);
-  const auto plan = choose_mma_plan(shape_, variant_of(step), limits_, chains.n);
-  const MmaArguments arguments{net_, {bytes_.data()}, chains, step, n_steps, counts};
+  const bool tempered = chains.beta != nullptr;
+  const void* const kernel = prepare(step, tempered);
+  const auto plan = choose_mma_plan(shape_, variant_of(step, tempered), limits_, chains.n);
+  const MmaArguments arguments{net_, {bytes_.data()}, chains, step, n, counts};
   context_->check(launch_mma_chains(kernel, plan.value(), arguments, stream), "launching the tensor-core chains");
 }
 
@@ -172,10 +188,16 @@ std::string MmaNetwork::describe() const {
   const std::scoped_lock lock(mutex_);
   std::string text = fmt::format("tensor-core {} kernel {}-{}", split_ ? "fp16x3" : "fp16", shape_.dim,
                                  fmt::join(widths_of(shape_), "-"));
-  const bool ahead = compiled_mma_kernel(shape_, {split_, false, false}) != nullptr;
+  const bool ahead = compiled_mma_kernel(shape_, mma_variant(split_, SamplerKind::langevin)) != nullptr;
   if (!ahead) text += seconds_ > 0.0 ? fmt::format(", compiled in {:.1f} s", seconds_) : ", compiled at run time";
-  if (!serves(true)) text += "; Metropolis-adjusted chains in fp32, which is all that fits";
-  if (!serves(false)) text += "; Langevin chains in fp32, which is all that fits";
+  std::vector<std::string_view> others;
+  for (const SamplerKind kind : kSamplerKinds) {
+    if (!serves(kind)) others.push_back(kSamplerNames[static_cast<std::size_t>(kind)]);
+  }
+  if (!others.empty()) {
+    text += fmt::format("; {} in fp32, which is all that {}", fmt::join(others, ", "),
+                        runtime_compiler_available() ? "fits" : "fits or is compiled");
+  }
   return text;
 }
 

@@ -5,6 +5,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "ebmcuda/device.hpp"
 #include "host/cuda/network.hpp"
@@ -31,21 +33,22 @@ class MmaNetwork {
   static std::shared_ptr<MmaNetwork> make(const Network& network, const MlpShape& shape, Precision precision,
                                           const float* parameters);
 
-  // Whether chains of this transition run here; those that do not fit the device's shared memory run in fp32.
-  bool serves(bool mala) const;
+  // Whether chains of this sampler run here, `tempered` at temperatures of their own. Those that do not fit the
+  // device's shared memory, or would have to be compiled where there is no compiler, run in fp32.
+  bool serves(SamplerKind kind, bool tempered = false) const;
   // Queues the image's renewal.
   void fill(const float* parameters, const int* stopped, cudaStream_t stream);
   // The kernel that launch() takes. Compiled when it is first asked for, which may take seconds and cannot be done
   // during a capture.
-  const void* prepare(const StepView& step);
-  void launch(const ChainsView& chains, const StepView& step, std::int64_t n_steps, ChainCounts* counts,
-              cudaStream_t stream);
+  const void* prepare(const StepView& step, bool tempered = false);
+  // n transitions of every chain.
+  void launch(const ChainsView& chains, const StepView& step, std::int64_t n, ChainCounts* counts, cudaStream_t stream);
   // "tensor-core fp16 kernel 64-128-128, compiled in 3.1 s"
   std::string describe() const;
 
  private:
   MmaNetwork(const Network& network, const MmaShape& shape, bool split);
-  MmaVariant variant_of(const StepView& step) const;
+  MmaVariant variant_of(const StepView& step, bool tempered) const;
 
   std::shared_ptr<const Context> context_;
   NetworkView net_;
@@ -53,9 +56,9 @@ class MmaNetwork {
   MmaShape shape_;
   bool split_;
   DeviceArray<unsigned char> bytes_;
-  mutable std::mutex mutex_;     // of what follows: chain sets of one network may run on several threads
-  const void* kernels_[3] = {};  // Langevin, limited Langevin, Metropolis-adjusted
-  double seconds_ = 0.0;         // spent on compiling
+  mutable std::mutex mutex_;  // of what follows: chain sets of one network may run on several threads
+  std::vector<std::pair<MmaVariant, const void*>> kernels_;
+  double seconds_ = 0.0;  // spent on compiling
 };
 
 // Throws ConfigError when `precision` is one of half's and a hidden weight of `parameters` (flat as Mlp::parameters())

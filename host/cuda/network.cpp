@@ -63,11 +63,10 @@ TileLayout tile_layout(const NetworkView& net, const TileNeeds& needs) {
   const int dim = padded(net.dim);
   layout.x = take(dim);
   layout.gradient = take(dim);
-  if (needs.proposal) {
-    layout.proposal = take(dim);
-    layout.proposal_gradient = take(dim);
-  }
+  take((needs.rows - 2) * dim);
+  if (needs.keeps) layout.own_gradient = take(dim);
   if (needs.base) {
+    layout.base_gradient = take(dim);
     layout.base_difference = take(dim);
     layout.base_residual = take(dim);
   }
@@ -109,6 +108,10 @@ Network::Network(std::shared_ptr<const Context> context, const MlpShape& shape, 
     : context_(std::move(context)), view_(network_view(shape)), image_(context_, view_.image_size) {
   image_.fill_zero();
   view_.image = image_.data();
+  fill(parameters);
+}
+
+void Network::fill(const float* parameters) {
   context_->check(launch_fill_image(view_, parameters, image_.data(), context_->stream()), "laying out the weights");
 }
 

@@ -16,10 +16,11 @@ NetworkView network_view(const MlpShape& shape);
 // R of a GaussianBase seen as a layer without bias.
 LayerView square_layer_view(int dim);
 
-// What a kernel needs rows for beside x, its gradient and the passes of the network.
+// What a kernel needs rows for beside the passes of the network.
 struct TileNeeds {
-  bool proposal = false;  // the Metropolis-adjusted chain
-  bool base = false;
+  int rows = 2;        // the sampler's: x, its gradient, ...
+  bool base = false;   // StepView::base
+  bool keeps = false;  // ChainsView::energy
 };
 TileLayout tile_layout(const NetworkView& net, const TileNeeds& needs);
 std::size_t shared_bytes(const NetworkView& net, const TileLayout& layout, const TilePolicy& policy);
@@ -33,6 +34,9 @@ class Network {
  public:
   // `parameters` [parameter_count] are on the device.
   Network(std::shared_ptr<const Context> context, const MlpShape& shape, const float* parameters);
+
+  // Queues the renewal of the image from other parameters.
+  void fill(const float* parameters);
 
   const NetworkView& view() const noexcept { return view_; }
   const std::shared_ptr<const Context>& context() const noexcept { return context_; }

@@ -57,7 +57,7 @@ class RecordedTraining final : public TrainingPrimitives {
         batch_labels_(context_, labels.empty() ? 0 : static_cast<std::size_t>(plan_.batch_size)),
         energy_(context_, static_cast<std::size_t>(2 * plan_.batch_size)),
         cross_entropy_(context_, batch_labels_.size()),
-        chains_plan_(network_, {.proposal = plan_.transition.kind == SamplerKind::mala}, plan_.batch_size),
+        chains_plan_(network_, {.rows = rows_of(plan_.transition.kind)}, plan_.batch_size),
         gradient_(network_, 2, plan_.batch_size),
         ring_(context_, kRing),
         records_{PinnedArray<IterationRecord>(context_, kRing), PinnedArray<IterationRecord>(context_, kRing)},
@@ -65,7 +65,7 @@ class RecordedTraining final : public TrainingPrimitives {
         iteration_(start.iteration) {
     const DeviceClock clock = clock_of(start);
     clock_ = DeviceArray<DeviceClock>(context_, std::span<const DeviceClock>(&clock, 1));
-    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind == SamplerKind::mala)) mma_.reset();
+    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind)) mma_.reset();
     if (mma_ != nullptr) mma_->prepare(step_view());  // a capture cannot hold a compilation
   }
 
@@ -202,7 +202,8 @@ class RecordedTraining final : public TrainingPrimitives {
       const IterationRecord& record = records_[slot][static_cast<std::size_t>((first + i) % kRing)];
       IterationStats s;
       static_cast<IterationReport&>(s) = record.report;
-      s.chains = to_stats(record.chains, static_cast<std::uint64_t>(plan_.batch_size * plan_.n_steps));
+      s.chains = to_stats(record.chains,
+                          static_cast<std::uint64_t>(plan_.batch_size * plan_.n_steps * plan_.transition.evaluations));
       stats->push_back(s);
       if (!std::isfinite(s.gradient_norm)) return false;
     }

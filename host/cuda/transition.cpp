@@ -1,5 +1,7 @@
 #include "host/cuda/transition.hpp"
 
+#include <algorithm>
+
 #include "host/cuda/network.hpp"
 
 namespace ebm {
@@ -19,13 +21,18 @@ std::vector<float> padded_root(const GaussianBase& base, const LayerView& layer)
 
 DeviceTransition::DeviceTransition(std::shared_ptr<const Context> context, const Transition& transition)
     : clamp_lo_(context, std::span<const float>(transition.clamp_lo)),
-      clamp_hi_(context, std::span<const float>(transition.clamp_hi)) {
-  view_.mala = transition.kind == SamplerKind::mala;
+      clamp_hi_(context, std::span<const float>(transition.clamp_hi)),
+      start_lo_(context, std::span<const float>(transition.start_lo)),
+      start_hi_(context, std::span<const float>(transition.start_hi)) {
+  view_.kind = transition.kind;
+  view_.evaluations = transition.evaluations;
   view_.step_size = transition.step_size;
-  view_.noise_scale = transition.own[LangevinTraits::kNoiseScale];
+  std::ranges::copy(transition.own, view_.own);
   view_.grad_clip = transition.grad_clip;
   view_.clamp_lo = clamp_lo_.data();
   view_.clamp_hi = clamp_hi_.data();
+  view_.start_lo = start_lo_.data();
+  view_.start_hi = start_hi_.data();
   view_.jump_prob = transition.jump_prob;
   view_.beta = 1.0f;
 }
@@ -40,9 +47,9 @@ ChainStats to_stats(const ChainCounts& counts, std::uint64_t steps) {
   stats.steps = steps;
   stats.restarts = counts.restarts;
   stats.reinitialized = counts.reinitialized;
-  stats[Move::local] = {counts.proposed, counts.accepted};
-  stats[Move::jump] = {counts.jumps_proposed, counts.jumps_accepted};
-  stats[Move::difference] = {counts.differences_proposed, counts.differences_accepted};
+  for (std::size_t move = 0; move < stats.moves.size(); ++move) {
+    stats.moves[move] = {counts.proposed[move], counts.accepted[move]};
+  }
   return stats;
 }
 

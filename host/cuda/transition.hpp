@@ -14,7 +14,7 @@ class DeviceTransition {
   const StepView& view() const noexcept { return view_; }
 
  private:
-  DeviceArray<float> clamp_lo_, clamp_hi_;
+  DeviceArray<float> clamp_lo_, clamp_hi_, start_lo_, start_hi_;
   StepView view_{};
 };
 
@@ -33,6 +33,7 @@ class DeviceBase {
   DeviceArray<float> mean_, root_;
 };
 
+// `steps`: gradient evaluations.
 ChainStats to_stats(const ChainCounts& counts, std::uint64_t steps);
 
 }  // namespace ebm

@@ -1,7 +1,9 @@
 #include "ebmcuda/dataset.hpp"
 
 #include <algorithm>
+#include <cmath>
 
+#include "ebmcuda/table.hpp"
 #include "host/core/check.hpp"
 #include "kernels/math/permutation.hpp"
 #include "kernels/math/philox.hpp"
@@ -40,6 +42,31 @@ Matrix dequantized(MatrixView x, float width, std::uint64_t seed) {
     }
   }
   return noisy;
+}
+
+Standardization standardization_of(const Table& table, float dequantize) {
+  require_non_negative("dequantize", dequantize);
+  const double width = static_cast<double>(dequantize);
+  Standardization result;
+  for (std::size_t d = 0; d < table.mean.size(); ++d) {
+    // In double: the square of a float's standard deviation may lie beyond the floats.
+    const auto std = static_cast<float>(std::hypot(table.std[d], width / std::sqrt(12.0)));
+    result.mean.push_back(static_cast<float>(table.mean[d] + width / 2));
+    result.std.push_back(std > 0 && std::isfinite(std) ? std : 1.0f);
+  }
+  return result;
+}
+
+std::vector<int> empty_classes(const std::vector<int>& labels, int outputs) {
+  std::vector<bool> seen(static_cast<std::size_t>(std::max(outputs, 0)), false);
+  for (const int label : labels) {
+    if (label >= 0 && label < outputs) seen[static_cast<std::size_t>(label)] = true;
+  }
+  std::vector<int> empty;
+  for (int c = 0; c < outputs; ++c) {
+    if (!seen[static_cast<std::size_t>(c)]) empty.push_back(c);
+  }
+  return empty;
 }
 
 }  // namespace ebm

@@ -70,16 +70,48 @@ class ChainSet {
   virtual void clear_stats() = 0;
   // E of the current positions, and E0 where there is a base (else leave it empty), n values each.
   virtual void energies(std::span<float> energy, std::span<float> base_energy = {}) const = 0;
+  // Parallel tempering, for a set made with inverse temperatures: chain c's replicas are rows c R .. c R + R - 1 of the
+  // set. Each chain whose last transition, of `evaluations` steps, came to or over a multiple of `period` tries to swap
+  // its neighbours r, r + 1, r even or odd as step / period is (ebmcuda/samplers/tempering.hpp; purpose 16, chain c R's
+  // id and step, block r / 4, word r % 4). Queued, after a run().
+  virtual void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) = 0;
+  // Swaps and round trips since the set was made; waits. inverse_temperatures stay empty.
+  virtual ReplicaStats replica_stats() const = 0;
   // 1 where a chain has been restarted since the set was made.
   virtual void restarted(std::span<std::uint8_t> flags) const = 0;
   virtual std::vector<std::uint64_t> steps() const = 0;
+  // What the set keeps of the energy from call to call is no longer true: the network's parameters were changed, or
+  // positions through device_positions().
+  virtual void forget() = 0;
+  // Positions [n, D] in device memory, for the life of the set; null where the engine has no such thing.
+  virtual float* device_positions() { return nullptr; }
 };
 
+// The work of an EnergyFunction and its chain sets as a queue on a device, for callers with device memory.
+class DeviceQueue {
+ public:
+  virtual ~DeviceQueue() = default;
+  // What is asked for from now on waits for what is queued on the caller's stream, without the host's waiting.
+  virtual void follow(void* stream) const = 0;
+  // What is queued on the caller's stream from now on waits for what has been asked for.
+  virtual void precede(void* stream) const = 0;
+  virtual void wait() const = 0;
+  // As EnergyFunction's, on device memory; only queued. energy and gradient may be null.
+  virtual void queue_evaluate(const float* x, std::int64_t n, float* energy, float* gradient) const = 0;
+  virtual void queue_outputs(const float* x, std::int64_t n, float* f) const = 0;
+};
+
+// One thread at a time may call, its chain sets aside.
 class EnergyFunction {
  public:
   virtual ~EnergyFunction() = default;
   // Which path of the engine serves this network, for reports: "SIMD tiles of 64 chains", "fused fp32 kernel", ...
   virtual std::string path() const = 0;
+  // The same shape with other parameters, flat as Mlp::parameters(); no chain set may be running. Sets go on with them
+  // after forget(). Throws ConfigError as load() does.
+  virtual void set_parameters(std::span<const float> parameters) = 0;
+  // Null where work is done by the time a call returns.
+  virtual const DeviceQueue* queue() const { return nullptr; }
   // x [n, D] -> energy [n]; gradient [n, D] unless empty.
   virtual void evaluate(std::span<const float> x, std::span<float> energy, std::span<float> gradient = {}) const = 0;
   // f(x): [n, outputs], without the confinement.
@@ -95,9 +127,10 @@ class EnergyFunction {
                                          std::span<float> sums) const = 0;
   // Chains with these ids (below 2^56) at these step numbers (below 2^48); positions are undefined until set or
   // started.
+  // `inverse_temperatures`, one for each or none: the set runs Metropolis-adjusted samplers on exp(-beta_i E).
   virtual std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids,
-                                           std::vector<std::uint64_t> steps,
-                                           std::optional<GaussianBase> base = {}) const = 0;
+                                           std::vector<std::uint64_t> steps, std::optional<GaussianBase> base = {},
+                                           std::vector<float> inverse_temperatures = {}) const = 0;
 };
 
 // What a training run is, apart from its state. `objective.sampler` arrives here as the Transition.

@@ -72,7 +72,8 @@ AnnealingBase base_of_data(const Mlp& model, MatrixView data) {
   const std::size_t most = std::max<std::size_t>(16384, 4 * data.cols), stride = (data.rows + most - 1) / most;
   Matrix chosen((data.rows + stride - 1) / stride, data.cols);
   for (std::size_t i = 0; i < chosen.rows(); ++i) std::ranges::copy(data.row(i * stride), chosen.row(i).begin());
-  return AnnealingBase(model.dim(), model.to_model_space(chosen));
+  const Matrix points = model.to_model_space(chosen);
+  return AnnealingBase(model.dim(), points);
 }
 
 struct Mean {

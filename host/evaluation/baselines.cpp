@@ -148,7 +148,8 @@ GaussianDensity GaussianDensity::from_moments(Moments moments, double diagonal) 
 
 GaussianDensity GaussianDensity::fit(MatrixView x, double ridge) {
   ColumnScaling scaling = scaling_of(x, ridge);
-  GaussianDensity result = from_moments(moments(standardized(x, scaling)), ridge);
+  const Matrix points = standardized(x, scaling);
+  GaussianDensity result = from_moments(moments(points), ridge);
   result.scaling_ = std::move(scaling);
   return result;
 }

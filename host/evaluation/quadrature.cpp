@@ -579,11 +579,13 @@ QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& opt
         result.border_mass, fmt::join(result.box.lo, ", "), fmt::join(result.box.hi, ", "), model.shape().confinement));
   }
   if (!(result.error <= options.max_error)) {
-    throw Error(fmt::format(
-        "log Z by quadrature: {} nats is the error on a grid of {} points per dimension{}, more than {}: "
-        "the mass is too narrow for it",
-        result.error >= kHopeless ? std::string("more than any number of") : fmt::format("{:.2g}", result.error),
-        result.points, result.cells > 0 ? fmt::format(" refined to {} cells", result.cells) : "", options.max_error));
+    const std::string cells = result.cells > 0 ? fmt::format(", refined to {} cells,", result.cells) : "";
+    const std::string by =
+        result.error < kHopeless ? fmt::format("is known to {:.2g} nats only", result.error) : "is unknown";
+    throw Error(
+        fmt::format("log Z by quadrature {} on a grid of {} points per dimension{} which does not resolve the mass; "
+                    "{} is allowed",
+                    by, result.points, cells.empty() ? "," : cells, options.max_error));
   }
   return result;
 }

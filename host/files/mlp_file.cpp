@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "host/core/check.hpp"
 #include "host/files/safetensors.hpp"
@@ -18,15 +21,45 @@ namespace {
 constexpr std::string_view kFormat = "ebmcuda";
 constexpr std::string_view kOwnKeys[] = {"format", "activation", "head", "confinement"};
 
-// How a file names layer i: "net.{i * stride}.". nn.Sequential counts its activations too, so its linear layers stand
-// at 0, 2, 4, ...
-struct Naming {
-  std::string prefix;
-  int stride = 1;
+// The tensors' names, layer by layer: "net.0.weight" and "net.0.bias", ...
+struct LayerNames {
+  std::vector<std::string> weights, biases;
 
-  std::string weight(int layer) const { return fmt::format("{}{}.weight", prefix, layer * stride); }
-  std::string bias(int layer) const { return fmt::format("{}{}.bias", prefix, layer * stride); }
+  void add(const std::string& layer) {
+    weights.push_back(layer + ".weight");
+    biases.push_back(layer + ".bias");
+  }
+  int layers() const { return static_cast<int>(weights.size()); }
+  const std::string& weight(int layer) const { return weights[static_cast<std::size_t>(layer)]; }
+  const std::string& bias(int layer) const { return biases[static_cast<std::size_t>(layer)]; }
 };
+
+// Our own files: "net.i".
+LayerNames own_names(int layers) {
+  LayerNames names;
+  for (int layer = 0; layer < layers; ++layer) names.add(fmt::format("net.{}", layer));
+  return names;
+}
+
+// What a state dict calls a tensor of nn.Sequential: "model.net.4.weight" is {"model.net.", 4, "weight"}.
+struct SequentialName {
+  std::string prefix;
+  int number = 0;
+  std::string role;
+};
+std::optional<SequentialName> parse_sequential(std::string_view name) {
+  const std::size_t role = name.rfind('.');
+  if (role == std::string_view::npos) return std::nullopt;
+  const std::size_t dot = name.substr(0, role).rfind('.');
+  const std::size_t begin = dot == std::string_view::npos ? 0 : dot + 1;
+  const std::string_view digits = name.substr(begin, role - begin);
+  const auto number = parse_number<int>(digits);
+  if (!number || *number < 0 || digits != fmt::format("{}", *number)) return std::nullopt;  // "00" is another name
+  return SequentialName{std::string(name.substr(0, begin)), *number, std::string(name.substr(role + 1))};
+}
+
+constexpr std::string_view kCure =
+    "; what is read is one nn.Sequential of Linear layers with activations between, under any prefix";
 
 class ModelReader {
  public:
@@ -38,11 +71,11 @@ class ModelReader {
     if (format != nullptr && format->starts_with(kFormat) && !own_) {
       file_.fail(fmt::format("__metadata__: format is {}, not a model's 'ebmcuda'", in_quotes(*format)));
     }
-    if (!own_) naming_ = {file_.find("net.0.weight") != nullptr ? "net." : "", 2};
+    names_ = own_ ? own_names(count_own_layers()) : foreign_names();
     Mlp model = empty_model();
     for (int layer = 0; layer < model.shape().layers(); ++layer) {
-      read_tensor(naming_.weight(layer), model.weight(layer));
-      read_tensor(naming_.bias(layer), model.bias(layer));
+      read_tensor(names_.weight(layer), model.weight(layer));
+      read_tensor(names_.bias(layer), model.bias(layer));
     }
     read_standardization(&model);
     for (const auto& [key, value] : file_.metadata()) {
@@ -73,15 +106,10 @@ class ModelReader {
   // Shape and settings, checked before anything is allocated for them.
   Mlp empty_model() {
     MlpShape shape;
-    int layers = 0;
-    while (file_.find(naming_.weight(layers)) != nullptr) ++layers;
-    if (layers == 0) {
-      file_.fail(fmt::format("tensor '{}' is missing: neither a model of ebmcuda nor an nn.Sequential of linear layers",
-                             naming_.weight(0)));
-    }
+    const int layers = names_.layers();
     refuse_unknown_tensors(layers);
     for (int layer = 0; layer < layers; ++layer) {
-      const TensorInfo& weight = *file_.find(naming_.weight(layer));
+      const TensorInfo& weight = *file_.find(names_.weight(layer));
       if (weight.shape.size() != 2) file_.fail(weight, "a weight has the shape [out, in]");
       if (layer == 0) {
         shape.dim = size(weight, weight.shape[1]);
@@ -98,23 +126,30 @@ class ModelReader {
       } else {
         shape.hidden.push_back(out);
       }
-      file_.require_dtype(weight, Dtype::f32);
-      const TensorInfo* bias = file_.find(naming_.bias(layer));
-      if (bias == nullptr) file_.fail(fmt::format("tensor '{}' is missing", naming_.bias(layer)));
+      file_.require_float(weight);
+      const TensorInfo* bias = file_.find(names_.bias(layer));
+      if (bias == nullptr) {
+        file_.fail(fmt::format("tensor '{}' is missing{}", names_.bias(layer),
+                               own_ ? "" : ": a Linear without bias is read when zeros are saved for it"));
+      }
       if (bias->shape != std::vector<std::uint64_t>{weight.shape[0]}) {
         file_.fail(*bias, fmt::format("the shape must be [{}], the number of outputs", weight.shape[0]));
       }
     }
     const auto activation = setting<Activation>("activation", options_.activation,
                                                 [](const std::string& text) { return parse_activation(text); });
-    const auto head = setting<Head>("head", options_.head, [](const std::string& text) { return parse_head(text); });
+    auto head = setting<Head>("head", options_.head, [](const std::string& text) { return parse_head(text); });
+    // One output can only be an energy.
+    if (!head && shape.outputs == 1) head = Head::scalar;
     const auto confinement = setting<float>("confinement", options_.confinement, [](const std::string& text) {
       const auto value = parse_number<float>(text);
       require(value && std::isfinite(*value) && *value >= 0, "confinement", text, "must be a finite number >= 0");
       return *value;
     });
-    require(activation.has_value(), "activation", "not given", "the file does not say; it must be given");
-    require(head.has_value(), "head", "not given", "the file does not say; it must be given");
+    require(activation.has_value(), "activation", "not given",
+            "the file does not say; must be one of silu softplus tanh gelu elu relu");
+    require(head.has_value(), "head", "not given",
+            fmt::format("the file does not say, and it has {} outputs; logits reads them as classes", shape.outputs));
     shape.activation = *activation;
     shape.head = *head;
     shape.confinement = confinement.value_or(0.0f);
@@ -125,16 +160,92 @@ class ModelReader {
     }
   }
 
+  int count_own_layers() const {
+    int layers = 0;
+    while (file_.find(fmt::format("net.{}.weight", layers)) != nullptr) ++layers;
+    if (layers == 0) file_.fail("tensor 'net.0.weight' is missing");
+    return layers;
+  }
+
+  // The Linear layers of the one nn.Sequential in the file. Its modules are numbered: activations, Dropout and Identity
+  // take a number and have no tensors, so gaps are theirs.
+  LayerNames foreign_names() const {
+    std::map<int, std::string> weights;  // number -> "prefix.number"
+    std::optional<std::string> prefix;
+    const TensorInfo* first = nullptr;
+    for (const TensorInfo& tensor : file_.tensors()) {
+      if (tensor.name == "data.mean" || tensor.name == "data.std") continue;
+      const auto name = parse_sequential(tensor.name);
+      if (!name || (name->role != "weight" && name->role != "bias")) {
+        file_.fail(tensor, fmt::format("has no place in an nn.Sequential of linear layers at 0, 2, 4, ...{}",
+                                       cure_for(tensor.name)));
+      }
+      if (prefix && *prefix != name->prefix) {
+        file_.fail(tensor, fmt::format("stands under {} and tensor {} under {}: two networks{}",
+                                       in_quotes(name->prefix), in_quotes(first->name), in_quotes(*prefix), kCure));
+      }
+      prefix = name->prefix;
+      first = &tensor;
+      if (name->role == "weight") weights[name->number] = fmt::format("{}{}", name->prefix, name->number);
+    }
+    if (weights.empty()) {
+      file_.fail(
+          "tensor '0.weight' is missing: neither a model of ebmcuda nor an nn.Sequential of linear layers "
+          "(PyTorch: save_file(net.state_dict(), ...))");
+    }
+    LayerNames names;
+    int previous = -1;
+    for (const auto& [number, layer] : weights) {
+      const TensorInfo& tensor = *file_.find(layer + ".weight");
+      if (tensor.shape.size() != 2) {
+        file_.fail(tensor,
+                   fmt::format("has the shape [{}]: a normalisation or convolution is no part of an nn.Sequential of "
+                               "linear layers at 0, 2, 4, ...; fold it into the Linear beside it",
+                               fmt::join(tensor.shape, ", ")));
+      }
+      if (previous >= 0 && number == previous + 1) {
+        file_.fail(tensor,
+                   fmt::format("follows layer {} at once: there is no activation between them. Where there is one "
+                               "(a list of layers with a functional activation), number them 0, 2, 4, ...",
+                               previous));
+      }
+      previous = number;
+      names.add(layer);
+    }
+    // nn.Sequential begins at 0; a network whose first layers are not here is another network.
+    if (weights.begin()->first > 0 && !may_begin_late(weights.begin()->first)) {
+      file_.fail(
+          fmt::format("tensor '{}0.weight' is missing: neither a model of ebmcuda nor an nn.Sequential of linear "
+                      "layers; number its first Linear 0",
+                      *prefix));
+    }
+    return names;
+  }
+
+  // A Flatten, Dropout or Identity may come first.
+  static bool may_begin_late(int number) { return number == 1; }
+
+  static std::string cure_for(std::string_view name) {
+    if (name.ends_with("_g") || name.ends_with("_v") || name.find("parametrizations") != std::string_view::npos ||
+        name.ends_with("weight_orig") || name.ends_with("weight_u")) {
+      return ": remove the weight or spectral norm before saving (torch.nn.utils.parametrize.remove_parametrizations)";
+    }
+    if (name.find("running_") != std::string_view::npos || name.find("num_batches") != std::string_view::npos) {
+      return ": fold the batch normalisation into the Linear before it";
+    }
+    return ": rename or leave it out before saving";
+  }
+
   void refuse_unknown_tensors(int layers) const {
     std::set<std::string> known = {"data.mean", "data.std"};
     for (int layer = 0; layer < layers; ++layer) {
-      known.insert(naming_.weight(layer));
-      known.insert(naming_.bias(layer));
+      known.insert(names_.weight(layer));
+      known.insert(names_.bias(layer));
     }
     for (const TensorInfo& tensor : file_.tensors()) {
       if (known.contains(tensor.name)) continue;
       file_.fail(tensor, fmt::format("has no place in a model whose {} layers end with '{}'{}", layers,
-                                     naming_.weight(layers - 1),
+                                     names_.weight(layers - 1),
                                      own_ ? "" : " (nn.Sequential of linear layers at 0, 2, 4, ...)"));
     }
   }
@@ -147,7 +258,7 @@ class ModelReader {
 
   void read_tensor(const std::string& name, std::span<float> out) const {
     const TensorInfo& tensor = *file_.find(name);
-    file_.read(tensor, out);
+    file_.read_as_float(tensor, out);
     for (std::size_t i = 0; i < out.size(); ++i) {
       if (!std::isfinite(out[i])) file_.fail(tensor, fmt::format("element {} is {}", i, out[i]));
     }
@@ -179,7 +290,7 @@ class ModelReader {
   SafetensorsReader file_;
   const MlpReadOptions& options_;
   bool own_ = false;
-  Naming naming_{"net.", 1};
+  LayerNames names_;
 };
 
 }  // namespace
@@ -191,13 +302,13 @@ Mlp Mlp::load(const std::filesystem::path& path, const MlpReadOptions& options) 
 }
 
 void Mlp::save(const std::filesystem::path& path) const {
-  const Naming naming{"net.", 1};
+  const LayerNames names = own_names(shape_.layers());
   const auto size = [](int n) { return static_cast<std::uint64_t>(n); };
   std::vector<TensorData> tensors;
   for (int layer = 0; layer < shape_.layers(); ++layer) {
     tensors.push_back(
-        TensorData::of(naming.weight(layer), {size(shape_.out(layer)), size(shape_.in(layer))}, weight(layer)));
-    tensors.push_back(TensorData::of(naming.bias(layer), {size(shape_.out(layer))}, bias(layer)));
+        TensorData::of(names.weight(layer), {size(shape_.out(layer)), size(shape_.in(layer))}, weight(layer)));
+    tensors.push_back(TensorData::of(names.bias(layer), {size(shape_.out(layer))}, bias(layer)));
     for (const std::span<const float> values : {weight(layer), bias(layer)}) {
       for (const float v : values)
         require(std::isfinite(v), fmt::format("layer {}", layer), v, "every parameter must be finite");

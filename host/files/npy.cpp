@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <utility>
@@ -14,48 +17,112 @@
 namespace ebm {
 namespace {
 
-// Calls use(first index, values) for pieces of the data as they stand in the file, so that a conversion needs no second
-// copy of the whole.
+// IEEE 754 binary16: a sign, 5 bits of exponent, 10 of fraction. Every half is a float.
+struct Half {
+  std::uint16_t bits;
+};
+double to_double(Half h) {
+  const int exponent = h.bits >> 10 & 31, fraction = h.bits & 1023;
+  double value = 0;
+  if (exponent == 31) {
+    value = fraction == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+  } else {
+    value = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+  }
+  return (h.bits & 0x8000) != 0 ? -value : value;
+}
+struct Bool {
+  std::uint8_t byte;
+};
+double to_double(Bool b) { return b.byte == 0 ? 0 : 1; }
+template <class T>
+double to_double(T v) {
+  return static_cast<double>(v);
+}
+
+template <class T>
+T in_order(T value, bool swap) {
+  if constexpr (sizeof(T) > 1) {
+    if (!swap) return value;
+    std::array<std::byte, sizeof(T)> bytes{};
+    std::memcpy(bytes.data(), &value, sizeof(T));
+    std::ranges::reverse(bytes);
+    std::memcpy(&value, bytes.data(), sizeof(T));
+  }
+  return value;
+}
+
+// Calls use(index, value) for every element, in the order of the file.
 template <class T, class Use>
-void for_each_piece(const InputFile& file, const NpyHeader& header, const Use& use) {
-  std::array<T, 4096> buffer{};
+void for_each_element(ByteStream& bytes, const NpyHeader& header, const Use& use) {
+  std::array<T, 8192 / sizeof(T)> buffer{};
   for (std::uint64_t first = 0; first < header.count; first += buffer.size()) {
     const auto piece = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), header.count - first));
-    file.read(header.data_begin + first * sizeof(T), std::as_writable_bytes(piece));
-    use(first, std::span<const T>(piece));
+    bytes.read(std::as_writable_bytes(piece));
+    for (std::size_t i = 0; i < piece.size(); ++i) use(first + i, in_order(piece[i], header.big_endian));
   }
 }
 
-template <class T>
-void convert_to_float(const InputFile& file, const NpyHeader& header, std::span<float> out) {
-  for_each_piece<T>(file, header, [&](std::uint64_t first, std::span<const T> piece) {
-    std::ranges::transform(piece, out.subspan(first).begin(), [](T v) { return static_cast<float>(v); });
-  });
-}
+// Where the file's elements belong: rows are the first axis, the others are flattened into columns in C order.
+class Placement {
+ public:
+  explicit Placement(const NpyHeader& header)
+      : header_(header), rows_(header.shape.front()), cols_(header.count / rows_) {}
 
-// A double beyond float32's range would turn into an infinity; an infinity in the file stays one.
-void convert_doubles(const InputFile& file, const NpyHeader& header, std::span<float> out) {
-  constexpr auto kLargest = static_cast<double>(std::numeric_limits<float>::max());
-  for_each_piece<double>(file, header, [&](std::uint64_t first, std::span<const double> piece) {
-    for (std::size_t i = 0; i < piece.size(); ++i) {
-      const double v = piece[i];
-      if ((v > kLargest || v < -kLargest) && v - v == 0) {
-        file.fail(fmt::format("element {} is {}, beyond the range of float32", first + i, v));
+  // Call for index 0, 1, 2, ...
+  std::pair<std::size_t, std::size_t> next() {
+    const std::pair here{row_, column_};
+    if (!header_.fortran_order) {
+      if (++column_ == cols_) {
+        column_ = 0;
+        ++row_;
       }
-      out[first + i] = static_cast<float>(v);
+    } else if (++row_ == rows_) {
+      row_ = 0;
+      ++plane_;
+      column_ = column_of(plane_);
     }
-  });
-}
+    return here;
+  }
+
+ private:
+  // The column with the axes' digits in the opposite order of significance.
+  std::size_t column_of(std::uint64_t plane) const {
+    std::uint64_t column = 0, stride = cols_;
+    for (std::size_t axis = 1; axis < header_.shape.size(); ++axis) {
+      stride /= header_.shape[axis];
+      column += plane % header_.shape[axis] * stride;
+      plane /= header_.shape[axis];
+    }
+    return column;
+  }
+
+  const NpyHeader& header_;
+  std::uint64_t rows_, cols_;
+  std::size_t row_ = 0, column_ = 0;
+  std::uint64_t plane_ = 0;
+};
 
 template <class T>
-void convert_to_labels(const InputFile& file, const NpyHeader& header, std::span<int> out) {
-  for_each_piece<T>(file, header, [&](std::uint64_t first, std::span<const T> piece) {
-    for (std::size_t i = 0; i < piece.size(); ++i) {
-      if (!std::in_range<int>(+piece[i])) {
-        file.fail(fmt::format("element {} is {}, beyond the range of a label", first + i, piece[i]));
+void read_elements(ByteStream& bytes, const NpyHeader& header, std::span<const std::uint32_t> slots, CellSink& sink) {
+  Placement placement(header);
+  for_each_element<T>(bytes, header, [&](std::uint64_t index, T value) {
+    const auto [row, column] = placement.next();
+    if (slots[column] == std::numeric_limits<std::uint32_t>::max()) return;
+    Cell cell;
+    cell.value = to_double(value);
+    cell.narrow = static_cast<float>(cell.value);
+    if constexpr (std::is_integral_v<T> && sizeof(T) == 8) {
+      cell.narrow = static_cast<float>(value);
+      const bool beyond = cell.value >= 0x1p53 || cell.value <= -0x1p53;
+      if (beyond && (cell.value >= (std::is_signed_v<T> ? 0x1p63 : 0x1p64) || static_cast<T>(cell.value) != value)) {
+        bytes.fail(
+            fmt::format("element {} (row {}, column {}) is {}, beyond 2^53, and would be rounded; subtract an offset "
+                        "in NumPy first",
+                        index, row, column, value));
       }
-      out[first + i] = static_cast<int>(piece[i]);
     }
+    sink.take(row, slots[column], cell);
   });
 }
 
@@ -69,43 +136,72 @@ void write(const std::filesystem::path& path, std::string_view descr, std::span<
 
 }  // namespace
 
-Matrix read_npy_matrix(const InputFile& file) {
-  const NpyHeader header = read_npy_header(file);
-  const std::uint64_t rows = header.shape.front();
-  Matrix matrix(rows, header.count / rows);
-  switch (header.type) {
-    case NpyType::f4:
-      file.read(header.data_begin, std::as_writable_bytes(matrix.values()));
-      break;
+NpySource::NpySource(const InputFile& file, std::function<std::unique_ptr<ByteStream>()> open)
+    : TableSource(file), open_(std::move(open)), header_(read_npy_header(*open_())) {
+  rows_ = header_.shape.front();
+  cols_ = header_.count / rows_;
+}
+
+bool NpySource::narrows() const {
+  switch (header_.type) {
     case NpyType::f8:
-      convert_doubles(file, header, matrix.values());
-      break;
-    case NpyType::u1:
-      convert_to_float<std::uint8_t>(file, header, matrix.values());
-      break;
     case NpyType::i4:
-      convert_to_float<std::int32_t>(file, header, matrix.values());
-      break;
     case NpyType::i8:
-      convert_to_float<std::int64_t>(file, header, matrix.values());
-      break;
+    case NpyType::u4:
+    case NpyType::u8:
+      return true;
+    default:
+      return false;
   }
-  return matrix;
+}
+
+std::string NpySource::place(std::size_t row, std::size_t column) const {
+  return fmt::format("row {}, column {}", row, column);
+}
+
+void NpySource::read(std::span<const std::size_t> columns, CellSink& sink) const {
+  std::vector<std::uint32_t> slots(cols_, std::numeric_limits<std::uint32_t>::max());
+  for (std::size_t slot = 0; slot < columns.size(); ++slot) slots[columns[slot]] = static_cast<std::uint32_t>(slot);
+  const std::unique_ptr<ByteStream> bytes = open_();
+  const NpyHeader header = read_npy_header(*bytes);
+  if (header.count != header_.count) bytes->fail("changed while it was read");
+  const auto read_as = [&]<class T>(T) { read_elements<T>(*bytes, header, slots, sink); };
+  switch (header.type) {
+    case NpyType::b1:
+      return read_as(Bool{});
+    case NpyType::i1:
+      return read_as(std::int8_t{});
+    case NpyType::i2:
+      return read_as(std::int16_t{});
+    case NpyType::i4:
+      return read_as(std::int32_t{});
+    case NpyType::i8:
+      return read_as(std::int64_t{});
+    case NpyType::u1:
+      return read_as(std::uint8_t{});
+    case NpyType::u2:
+      return read_as(std::uint16_t{});
+    case NpyType::u4:
+      return read_as(std::uint32_t{});
+    case NpyType::u8:
+      return read_as(std::uint64_t{});
+    case NpyType::f2:
+      return read_as(Half{});
+    case NpyType::f4:
+      return read_as(float{});
+    case NpyType::f8:
+      return read_as(double{});
+  }
+}
+
+Matrix read_npy_matrix(const InputFile& file) {
+  TableOptions options;
+  options.finite = false;
+  return read_table(NpySource(file, [&] { return std::make_unique<FileStream>(file); }), options).x;
 }
 
 std::vector<int> read_npy_labels(const InputFile& file) {
-  const NpyHeader header = read_npy_header(file);
-  if (header.count != header.shape.front()) {
-    file.fail(fmt::format("labels have one axis; the shape is ({})", fmt::join(header.shape, ", ")));
-  }
-  if (header.type == NpyType::f4 || header.type == NpyType::f8) {
-    file.fail("labels are whole numbers; the array holds floating-point numbers (save array.astype('int32'))");
-  }
-  std::vector<int> labels(header.count);
-  if (header.type == NpyType::u1) convert_to_labels<std::uint8_t>(file, header, labels);
-  if (header.type == NpyType::i4) convert_to_labels<std::int32_t>(file, header, labels);
-  if (header.type == NpyType::i8) convert_to_labels<std::int64_t>(file, header, labels);
-  return labels;
+  return read_label_table(NpySource(file, [&] { return std::make_unique<FileStream>(file); }), {}).labels;
 }
 
 void write_npy(const std::filesystem::path& path, std::span<const std::uint64_t> shape, std::span<const float> values) {

@@ -18,8 +18,8 @@ constexpr std::size_t kMostAxes = 32;  // NumPy's own limit
 
 class Parser {
  public:
-  Parser(const InputFile& file, std::string_view text, std::uint64_t offset)
-      : file_(file), text_(text), offset_(offset) {}
+  Parser(const ByteStream& bytes, std::string_view text, std::uint64_t offset)
+      : bytes_(bytes), text_(text), offset_(offset) {}
 
   NpyDescription parse() {
     NpyDescription result;
@@ -111,91 +111,81 @@ class Parser {
     *seen = true;
   }
   [[noreturn]] void fail(const std::string& what) const {
-    file_.fail(fmt::format("byte {}: .npy header: {}", offset_ + at_, what));
+    bytes_.fail(fmt::format("byte {}: .npy header: {}", offset_ + at_, what));
   }
 
-  const InputFile& file_;
+  const ByteStream& bytes_;
   std::string_view text_;
   std::uint64_t offset_;
   std::size_t at_ = 0;
 };
 
-NpyType type_of(const InputFile& file, const NpyDescription& description) {
-  const std::string& descr = description.descr;
-  if (descr == "<f4") return NpyType::f4;
-  if (descr == "<f8") return NpyType::f8;
-  if (descr == "|u1") return NpyType::u1;
-  if (descr == "<i4") return NpyType::i4;
-  if (descr == "<i8") return NpyType::i8;
-  if (descr.starts_with('>')) {
-    file.fail(
-        fmt::format("dtype {} is big-endian; little-endian is read (save array.astype('<f4'))", in_quotes(descr)));
+constexpr std::string_view kTypes = "b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8";
+
+// "<f4": byte order, kind, bytes. Order is | for one byte, where < and > mean nothing; = and none are this machine's.
+void read_type(const ByteStream& bytes, std::string_view descr, NpyHeader* header) {
+  const bool ordered = !descr.empty() && std::string_view("<>|=").find(descr.front()) != std::string_view::npos;
+  const std::string_view name = ordered ? descr.substr(1) : descr;
+  const std::size_t at = name.size() == 2 ? kTypes.find(name) : std::string_view::npos;
+  const bool one_byte = name.ends_with('1');
+  if (at == std::string_view::npos || at % 3 != 0 || (!one_byte && descr.front() == '|')) {
+    bytes.fail(fmt::format("dtype {} is not read; {} are (save array.astype('<f4'))", in_quotes(descr), kTypes));
   }
-  file.fail(
-      fmt::format("dtype {} is not read; <f4, <f8, |u1, <i4 and <i8 are (save array.astype('<f4'))", in_quotes(descr)));
+  header->type = static_cast<NpyType>(at / 3);
+  header->big_endian = !one_byte && descr.front() == '>';
 }
 
 std::size_t size_of(NpyType type) {
-  switch (type) {
-    case NpyType::u1:
-      return 1;
-    case NpyType::f4:
-    case NpyType::i4:
-      return 4;
-    case NpyType::f8:
-    case NpyType::i8:
-      return 8;
-  }
-  return 0;
+  const auto digit = kTypes[static_cast<std::size_t>(type) * 3 + 1];
+  return static_cast<std::size_t>(digit - '0');
 }
 
 }  // namespace
 
-NpyDescription parse_npy_description(const InputFile& file, std::string_view text, std::uint64_t offset) {
-  return Parser(file, text, offset).parse();
+NpyDescription parse_npy_description(const ByteStream& bytes, std::string_view text, std::uint64_t offset) {
+  return Parser(bytes, text, offset).parse();
 }
 
-NpyHeader read_npy_header(const InputFile& file) {
+NpyHeader read_npy_header(ByteStream& bytes) {
   std::array<char, 8> start{};
-  if (file.size() < 10) file.fail(fmt::format("is {} bytes long; a .npy file has 10 or more", file.size()));
-  file.read(0, std::as_writable_bytes(std::span(start)));
-  if (!std::string_view(start.data(), start.size()).starts_with(kMagic)) file.fail("byte 0: not a .npy file");
+  if (bytes.size() < 10) bytes.fail(fmt::format("is {} bytes long; a .npy file has 10 or more", bytes.size()));
+  bytes.read(std::as_writable_bytes(std::span(start)));
+  if (!std::string_view(start.data(), start.size()).starts_with(kMagic)) bytes.fail("byte 0: not a .npy file");
   const int major = start[6], minor = start[7];
   if (major < 1 || major > 3 || minor != 0) {
-    file.fail(fmt::format("byte 6: .npy version {}.{} is unknown; 1.0, 2.0 and 3.0 are read", major, minor));
+    bytes.fail(fmt::format("byte 6: .npy version {}.{} is unknown; 1.0, 2.0 and 3.0 are read", major, minor));
   }
   std::uint32_t length = 0;
   const std::size_t length_size = major == 1 ? 2 : 4;
-  file.read(8, std::as_writable_bytes(std::span(&length, 1)).first(length_size));
+  bytes.read(std::as_writable_bytes(std::span(&length, 1)).first(length_size));
   const std::uint64_t text_begin = 8 + length_size;
   if (length > kLongestHeader) {
-    file.fail(fmt::format("byte 8: a header of {} bytes; {} are the most", length, kLongestHeader));
+    bytes.fail(fmt::format("byte 8: a header of {} bytes; {} are the most", length, kLongestHeader));
   }
-  if (length > file.size() - text_begin) {
-    file.fail(fmt::format("byte 8: a header of {} bytes, but only {} follow", length, file.size() - text_begin));
+  if (length > bytes.size() - text_begin) {
+    bytes.fail(fmt::format("byte 8: a header of {} bytes, but only {} follow", length, bytes.size() - text_begin));
   }
   std::string text(length, '\0');
-  file.read(text_begin, std::as_writable_bytes(std::span(text)));
-  NpyDescription description = parse_npy_description(file, text, text_begin);
+  bytes.read(std::as_writable_bytes(std::span(text)));
+  NpyDescription description = parse_npy_description(bytes, text, text_begin);
 
   NpyHeader header;
-  header.type = type_of(file, description);
-  if (description.fortran_order)
-    file.fail("is in Fortran order; C order is read (save numpy.ascontiguousarray(array))");
+  read_type(bytes, description.descr, &header);
+  header.fortran_order = description.fortran_order;
   header.shape = std::move(description.shape);
   header.data_begin = text_begin + length;
   const auto shown = [&] { return fmt::format("shape ({})", fmt::join(header.shape, ", ")); };
-  if (header.shape.empty()) file.fail("holds a single number; an array of one axis or more is read");
-  if (std::ranges::find(header.shape, 0u) != header.shape.end()) file.fail(shown() + " holds no numbers");
-  const std::uint64_t data_size = file.size() - header.data_begin;
-  std::uint64_t bytes = size_of(header.type);
+  if (header.shape.empty()) bytes.fail("holds a single number; an array of one axis or more is read");
+  if (std::ranges::find(header.shape, 0u) != header.shape.end()) bytes.fail(shown() + " holds no numbers");
+  const std::uint64_t data_size = bytes.size() - header.data_begin;
+  std::uint64_t size = size_of(header.type);
   for (const std::uint64_t axis : header.shape) {
-    if (__builtin_mul_overflow(bytes, axis, &bytes)) file.fail(shown() + ": its product overflows");
+    if (__builtin_mul_overflow(size, axis, &size)) bytes.fail(shown() + ": its product overflows");
   }
-  if (bytes != data_size) {
-    file.fail(fmt::format("byte {}: {} takes {} bytes, but {} follow", header.data_begin, shown(), bytes, data_size));
+  if (size != data_size) {
+    bytes.fail(fmt::format("byte {}: {} takes {} bytes, but {} follow", header.data_begin, shown(), size, data_size));
   }
-  header.count = bytes / size_of(header.type);
+  header.count = size / size_of(header.type);
   return header;
 }
 

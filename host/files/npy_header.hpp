@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "host/files/input_file.hpp"
+#include "host/files/byte_stream.hpp"
 
 namespace ebm {
 
@@ -18,7 +18,7 @@ struct NpyDescription {
 };
 
 // `text` starts at byte `offset` of the file. The three keys in any order, each once, nothing else.
-NpyDescription parse_npy_description(const InputFile& file, std::string_view text, std::uint64_t offset);
+NpyDescription parse_npy_description(const ByteStream& bytes, std::string_view text, std::uint64_t offset);
 
 // Magic, version 1.0, length and description, padded so that the data starts at a multiple of 64 bytes.
 std::string make_npy_header(std::string_view descr, std::span<const std::uint64_t> shape);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "host/files/atomic_file.hpp"
@@ -40,6 +42,16 @@ std::size_t size_of(Dtype dtype) {
 }
 
 namespace {
+
+// Both are exact: single precision holds every value of either.
+float float_of_bfloat(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+float float_of_half(std::uint16_t bits) {
+  const std::uint32_t exponent = bits >> 10 & 31u, fraction = bits & 1023u;
+  const float sign = bits >> 15 != 0 ? -1.0f : 1.0f;
+  if (exponent == 0) return sign * std::ldexp(static_cast<float>(fraction), -24);
+  if (exponent < 31) return sign * std::ldexp(static_cast<float>(1024u + fraction), static_cast<int>(exponent) - 25);
+  return sign * (fraction == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN());
+}
 
 void check_layout(const InputFile& file, std::uint64_t data_begin, const TensorSet& tensors) {
   const std::uint64_t data_size = file.size() - data_begin;
@@ -109,6 +121,40 @@ void SafetensorsReader::require_dtype(const TensorInfo& tensor, Dtype dtype) con
   if (tensor.dtype != dtype) {
     fail(tensor, fmt::format("is {}; {} is what belongs here", to_string(tensor.dtype), to_string(dtype)));
   }
+}
+
+void SafetensorsReader::require_float(const TensorInfo& tensor) const {
+  switch (tensor.dtype) {
+    case Dtype::f32:
+    case Dtype::f16:
+    case Dtype::bf16:
+    case Dtype::f64:
+      return;
+    default:
+      fail(tensor, fmt::format("is {}; F32, F16, BF16 or F64 is what belongs here", to_string(tensor.dtype)));
+  }
+}
+
+void SafetensorsReader::read_as_float(const TensorInfo& tensor, std::span<float> out) const {
+  require_float(tensor);
+  if (tensor.dtype == Dtype::f32) return read(tensor, out);
+  if (tensor.count() != out.size()) {
+    fail(tensor, fmt::format("holds {} values; {} are what belongs here", tensor.count(), out.size()));
+  }
+  if (tensor.dtype == Dtype::f64) {
+    std::vector<double> wide(out.size());
+    read_bytes(tensor, Dtype::f64, std::as_writable_bytes(std::span(wide)));
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out[i] = static_cast<float>(wide[i]);
+      if (std::isfinite(wide[i]) && !std::isfinite(out[i])) {
+        fail(tensor, fmt::format("element {} is {}, beyond single precision", i, wide[i]));
+      }
+    }
+    return;
+  }
+  std::vector<std::uint16_t> narrow(out.size());
+  read_bytes(tensor, tensor.dtype, std::as_writable_bytes(std::span(narrow)));
+  std::ranges::transform(narrow, out.begin(), tensor.dtype == Dtype::f16 ? float_of_half : float_of_bfloat);
 }
 
 void SafetensorsReader::fail(const TensorInfo& tensor, const std::string& what) const {

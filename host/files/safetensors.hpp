@@ -79,6 +79,10 @@ class SafetensorsReader {
     return values;
   }
 
+  // F32, F16, BF16 or F64, rounded to single precision; another dtype, or an F64 beyond its range, is a FormatError.
+  void read_as_float(const TensorInfo& tensor, std::span<float> out) const;
+  void require_float(const TensorInfo& tensor) const;
+
   void require_dtype(const TensorInfo& tensor, Dtype dtype) const;
   [[noreturn]] void fail(const std::string& what) const { file_.fail(what); }
   [[noreturn]] void fail(const TensorInfo& tensor, const std::string& what) const;  // names the tensor and its byte

@@ -1,51 +1,219 @@
+#include "ebmcuda/energy.hpp"
+
+#include <algorithm>
 #include <cmath>
 
 #include "host/core/check.hpp"
-#include "host/engine/engine.hpp"
+#include "host/sampling/loaded_energy.hpp"
 #include "host/sampling/transition.hpp"
 
 namespace ebm {
+namespace {
 
-std::vector<float> energy(const Mlp& model, MatrixView x, const Device& device) {
-  require_points("x", x, model.dim());
-  const Matrix points = model.to_model_space(x);
-  std::vector<float> energies(x.rows);
-  make_engine(device)->load(model)->evaluate(points.values(), energies);
-  return energies;
+void require_values(std::string_view field, std::size_t got, std::size_t rows, std::size_t per_row) {
+  require(got == rows * per_row, field, got,
+          fmt::format("must hold {} value{} for each of the {} rows", per_row, per_row == 1 ? "" : "s", rows));
 }
 
-std::vector<float> joint_energy(const Mlp& model, MatrixView x, std::span<const int> labels, const Device& device) {
-  require(model.shape().head == Head::logits, "head", to_string(model.shape().head), "labels need a logits head");
+void require_labels(const Mlp& model, MatrixView x, std::span<const int> labels) {
+  const MlpShape& shape = model.shape();
+  require(shape.head == Head::logits, "head", to_string(shape.head), "labels need a logits head");
   require_points("x", x, model.dim());
   require(labels.size() == x.rows, "labels", labels.size(),
           fmt::format("must hold one label for each of the {} rows", x.rows));
-  const int outputs = model.shape().outputs;
-  for (const int label : labels)
-    require(label >= 0 && label < outputs, "labels", label, fmt::format("must be in 0 .. {}", outputs - 1));
-  const Matrix points = model.to_model_space(x);
-  std::vector<float> f(x.rows * static_cast<std::size_t>(outputs));
-  make_engine(device)->load(model)->outputs(points.values(), f);
+  for (const int label : labels) {
+    require(label >= 0 && label < shape.outputs, "labels", label, fmt::format("must be in 0 .. {}", shape.outputs - 1));
+  }
+}
+
+void require_weights(MatrixView x, std::span<const float> weights) {
+  require_values("weights", weights.size(), x.rows, 1);
+  for (const float w : weights) require(std::isfinite(w), "weights", w, "every value must be finite");
+}
+
+void require_device_points(const DeviceMatrixView& x, int dim) {
+  require(x.cols == static_cast<std::size_t>(dim), "x", fmt::format("{} x {}", x.rows, x.cols),
+          fmt::format("the model has D = {}, so rows must hold {} values", dim, dim));
+  require(x.rows <= (std::size_t{1} << 40) / x.cols, "x", fmt::format("{} x {}", x.rows, x.cols),
+          "must hold at most 2^40 values");
+  require(x.data != nullptr || x.rows == 0, "x", "null", "must point to device memory");
+}
+
+void require_device_memory(std::string_view field, const float* p, std::size_t rows) {
+  require(p != nullptr || rows == 0, field, "null", "must point to device memory");
+}
+
+}  // namespace
+
+void to_model_space(const Standardization& s, std::span<const float> x, std::span<float> to) {
+  const std::size_t dim = s.mean.size();
+  for (std::size_t i = 0; i < x.size(); i += dim) {
+    for (std::size_t d = 0; d < dim; ++d) to[i + d] = (x[i + d] - s.mean[d]) / s.std[d];
+  }
+}
+
+void to_data_units(const Standardization& s, std::span<float> x) {
+  const std::size_t dim = s.mean.size();
+  for (std::size_t i = 0; i < x.size(); i += dim) {
+    for (std::size_t d = 0; d < dim; ++d) x[i + d] = x[i + d] * s.std[d] + s.mean[d];
+  }
+}
+
+Energy::Loaded::Loaded(const Mlp& mlp, const Device& on)
+    : model(mlp), device(on), engine(make_engine(on)), function(engine->load(mlp)) {}
+
+const DeviceQueue& Energy::Loaded::queue() const {
+  const DeviceQueue* const queue = function->queue();
+  require(queue != nullptr, "device", "cpu", "only a CUDA device has memory and streams of its own");
+  return *queue;
+}
+
+Energy::Energy(const Mlp& model, const Device& device) : loaded_(std::make_shared<Loaded>(model, device)) {}
+
+int Energy::dim() const noexcept { return loaded_->model.dim(); }
+const Mlp& Energy::model() const noexcept { return loaded_->model; }
+const Device& Energy::device() const noexcept { return loaded_->device; }
+std::string Energy::engine() const { return loaded_->engine->description(); }
+std::string Energy::path() const { return loaded_->function->path(); }
+std::string Energy::description() const { return fmt::format("{}: {}", engine(), path()); }
+
+void Energy::set_parameters(std::span<const float> parameters) {
+  const std::size_t count = loaded_->model.parameters().size();
+  require(parameters.size() == count, "parameters", parameters.size(), fmt::format("must hold {} values", count));
+  const std::scoped_lock lock(loaded_->mutex);
+  loaded_->function->set_parameters(parameters);
+  std::ranges::copy(parameters, loaded_->model.parameters().begin());
+  ++loaded_->version;
+}
+
+// task(x in model space) with the handle locked.
+template <class Task>
+void Energy::with_points(MatrixView x, const Task& task) const {
+  require_points("x", x, dim());
+  const std::scoped_lock lock(loaded_->mutex);
+  const auto& standardization = loaded_->model.standardization();
+  if (!standardization) {
+    task(x.values());
+    return;
+  }
+  loaded_->points.resize(x.rows * x.cols);
+  to_model_space(*standardization, x.values(), loaded_->points);
+  task(std::span<const float>(loaded_->points));
+}
+
+std::vector<float> Energy::values(MatrixView x) const {
+  std::vector<float> energy(x.rows);
+  values(x, energy);
+  return energy;
+}
+
+void Energy::values(MatrixView x, std::span<float> energy) const {
+  require_values("energy", energy.size(), x.rows, 1);
+  with_points(x, [&](std::span<const float> points) { loaded_->function->evaluate(points, energy); });
+}
+
+Matrix Energy::gradient(MatrixView x) const {
+  Matrix gradient(x.rows, x.cols);
+  this->gradient(x, gradient.values());
+  return gradient;
+}
+
+void Energy::gradient(MatrixView x, std::span<float> gradient, std::span<float> energy) const {
+  require_values("gradient", gradient.size(), x.rows, x.cols);
+  if (!energy.empty()) require_values("energy", energy.size(), x.rows, 1);
+  with_points(x, [&](std::span<const float> points) {
+    if (energy.empty()) loaded_->unwanted.resize(x.rows);
+    loaded_->function->evaluate(points, energy.empty() ? std::span(loaded_->unwanted) : energy, gradient);
+  });
+  const auto& standardization = loaded_->model.standardization();
+  if (!standardization) return;
+  for (std::size_t i = 0; i < gradient.size(); i += x.cols) {
+    for (std::size_t d = 0; d < x.cols; ++d) gradient[i + d] /= standardization->std[d];
+  }
+}
+
+Matrix Energy::outputs(MatrixView x) const {
+  Matrix f(x.rows, static_cast<std::size_t>(loaded_->model.shape().outputs));
+  outputs(x, f.values());
+  return f;
+}
+
+void Energy::outputs(MatrixView x, std::span<float> f) const {
+  require_values("f", f.size(), x.rows, static_cast<std::size_t>(loaded_->model.shape().outputs));
+  with_points(x, [&](std::span<const float> points) { loaded_->function->outputs(points, f); });
+}
+
+std::vector<float> Energy::joint_values(MatrixView x, std::span<const int> labels) const {
+  const MlpShape& shape = loaded_->model.shape();
+  require_labels(loaded_->model, x, labels);
+  const Matrix points = loaded_->model.to_model_space(x), f = outputs(x);
   std::vector<float> energies(x.rows);
-  const float half_kappa = model.shape().confinement / 2;
+  const float half_kappa = shape.confinement / 2;
   for (std::size_t i = 0; i < x.rows; ++i) {
     float square = 0;
     for (const float v : points.row(i)) square += v * v;
-    energies[i] = half_kappa * square - f[i * static_cast<std::size_t>(outputs) + static_cast<std::size_t>(labels[i])];
+    energies[i] = half_kappa * square - f(i, static_cast<std::size_t>(labels[i]));
   }
   return energies;
+}
+
+std::vector<float> Energy::parameter_gradient(MatrixView x, std::span<const float> weights) const {
+  std::vector<float> gradient(loaded_->model.parameters().size());
+  parameter_gradient(x, weights, gradient);
+  return gradient;
+}
+
+void Energy::parameter_gradient(MatrixView x, std::span<const float> weights, std::span<float> gradient) const {
+  require_weights(x, weights);
+  const std::size_t count = loaded_->model.parameters().size();
+  require(gradient.size() == count, "gradient", gradient.size(),
+          fmt::format("must hold {} values, one for each parameter", count));
+  with_points(x,
+              [&](std::span<const float> points) { loaded_->function->parameter_gradient(points, weights, gradient); });
+}
+
+// task(queue, n) between what is on `stream` and what comes there later, with the handle locked.
+template <class Task>
+void Energy::on_stream(DeviceMatrixView x, void* stream, const Task& task) const {
+  const DeviceQueue& queue = loaded_->queue();
+  require_device_points(x, dim());
+  const std::scoped_lock lock(loaded_->mutex);
+  queue.follow(stream);
+  task(queue, static_cast<std::int64_t>(x.rows));
+  queue.precede(stream);
+}
+
+void Energy::values(DeviceMatrixView x, float* energy, void* stream) const {
+  require_device_memory("energy", energy, x.rows);
+  on_stream(x, stream, [&](const DeviceQueue& queue, std::int64_t n) { queue.queue_evaluate(x.data, n, energy, {}); });
+}
+
+void Energy::gradient(DeviceMatrixView x, float* gradient, float* energy, void* stream) const {
+  require_device_memory("gradient", gradient, x.rows);
+  on_stream(x, stream,
+            [&](const DeviceQueue& queue, std::int64_t n) { queue.queue_evaluate(x.data, n, energy, gradient); });
+}
+
+void Energy::outputs(DeviceMatrixView x, float* f, void* stream) const {
+  require_device_memory("f", f, x.rows);
+  on_stream(x, stream, [&](const DeviceQueue& queue, std::int64_t n) { queue.queue_outputs(x.data, n, f); });
+}
+
+std::vector<float> energy(const Mlp& model, MatrixView x, const Device& device) {
+  require_points("x", x, model.dim());
+  return Energy(model, device).values(x);
+}
+
+std::vector<float> joint_energy(const Mlp& model, MatrixView x, std::span<const int> labels, const Device& device) {
+  require_labels(model, x, labels);
+  return Energy(model, device).joint_values(x, labels);
 }
 
 Matrix energy_gradient(const Mlp& model, MatrixView x, const Device& device, std::vector<float>* energies) {
   require_points("x", x, model.dim());
-  const Matrix points = model.to_model_space(x);
   std::vector<float> values(x.rows);
   Matrix gradient(x.rows, x.cols);
-  make_engine(device)->load(model)->evaluate(points.values(), values, gradient.values());
-  if (const auto& standardization = model.standardization()) {
-    for (std::size_t i = 0; i < x.rows; ++i) {
-      for (std::size_t d = 0; d < x.cols; ++d) gradient(i, d) /= standardization->std[d];
-    }
-  }
+  Energy(model, device).gradient(x, gradient.values(), values);
   if (energies != nullptr) *energies = std::move(values);
   return gradient;
 }
@@ -53,13 +221,8 @@ Matrix energy_gradient(const Mlp& model, MatrixView x, const Device& device, std
 std::vector<float> parameter_gradient(const Mlp& model, MatrixView x, std::span<const float> weights,
                                       const Device& device) {
   require_points("x", x, model.dim());
-  require(weights.size() == x.rows, "weights", weights.size(),
-          fmt::format("must hold one value for each of the {} rows", x.rows));
-  for (const float w : weights) require(std::isfinite(w), "weights", w, "every value must be finite");
-  const Matrix points = model.to_model_space(x);
-  std::vector<float> gradient(model.parameters().size());
-  make_engine(device)->load(model)->parameter_gradient(points.values(), weights, gradient);
-  return gradient;
+  require_weights(x, weights);
+  return Energy(model, device).parameter_gradient(x, weights);
 }
 
 }  // namespace ebm

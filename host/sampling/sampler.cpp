@@ -1,7 +1,6 @@
 #include "ebmcuda/sampler.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numeric>
 
@@ -62,10 +61,6 @@ struct Describe {
     if (box) text += fmt::format(", {} given", p.name);
   }
 };
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 }  // namespace
 
@@ -134,13 +129,14 @@ std::string_view to_string(SamplerKind kind) {
   return std::visit([](const auto& s) { return s.kName; }, default_sampler(kind));
 }
 
-SamplerKind parse_sampler_kind(std::string_view name, std::string_view field) {
+SamplerKind parse_sampler_kind(std::string_view name, std::string_view field, std::string_view also) {
   std::string known;
 #define EBM_PARSE(key, type)                        \
   if (name == type::kName) return SamplerKind::key; \
   known += fmt::format(" {}", type::kName);
   EBM_SAMPLERS(EBM_PARSE)
 #undef EBM_PARSE
+  if (!also.empty()) known += fmt::format(" {}", also);
   reject(field, name, "must be one of" + known);
 }
 
@@ -263,10 +259,12 @@ void require_points(std::string_view field, MatrixView x, int dim) {
   }
 }
 
-void require_inside(std::string_view field, MatrixView x, const Transition& transition) {
-  for (std::size_t i = 0; i < x.rows && !transition.clamp_lo.empty(); ++i) {
-    for (std::size_t d = 0; d < x.cols; ++d) {
-      if (x.row(i)[d] >= transition.clamp_lo[d] && x.row(i)[d] <= transition.clamp_hi[d]) continue;
+void require_inside(std::string_view field, MatrixView x, const Mlp& model, const Transition& transition) {
+  if (transition.clamp_lo.empty()) return;
+  const Matrix points = model.to_model_space(x);
+  for (std::size_t i = 0; i < points.rows(); ++i) {
+    for (std::size_t d = 0; d < points.cols(); ++d) {
+      if (points(i, d) >= transition.clamp_lo[d] && points(i, d) <= transition.clamp_hi[d]) continue;
       reject(field, fmt::format("row {}, column {}", i, d), "every position must lie in the box given as clamp");
     }
   }
@@ -294,71 +292,6 @@ Box to_model_space(const Box& box, const Mlp& model) {
     return std::vector<float>(mapped.values().begin(), mapped.values().end());
   };
   return {side(box.lo), side(box.hi)};
-}
-
-SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options, const Device& device) {
-  const Transition transition = resolve(sampler, model);
-  if (options.init) {
-    require(options.init->rows() > 0, "init", "0 rows", "must hold at least one chain");
-    require_points("init", *options.init, model.dim());
-    require_inside("init", model.to_model_space(*options.init), transition);
-  } else {
-    require(options.n_chains >= 1, "n_chains", options.n_chains, "must be >= 1");
-  }
-  const std::uint64_t n = options.init ? options.init->rows() : static_cast<std::uint64_t>(options.n_chains);
-  const auto dim = static_cast<std::size_t>(model.dim());
-  require(n <= (std::uint64_t{1} << 40) / dim, "n_chains", n,
-          fmt::format("must be <= 2^40 / D = {}", (std::uint64_t{1} << 40) / dim));
-  require(options.n_steps >= 0, "n_steps", options.n_steps, "must be >= 0");
-  require(options.first_chain < kChainLimit && n <= kChainLimit - options.first_chain, "first_chain",
-          options.first_chain, "first_chain + n_chains must be <= 2^56");
-  require(
-      options.first_step < kStepLimit && static_cast<std::uint64_t>(options.n_steps) <= kStepLimit - options.first_step,
-      "first_step", options.first_step, "first_step + n_steps must be <= 2^48");
-  require(options.thin >= 0, "thin", options.thin, "must be >= 0 (0: keep no trajectory)");
-
-  const auto start = std::chrono::steady_clock::now();
-  const auto engine = make_engine(device);
-  const auto function = engine->load(model);
-  std::vector<std::uint64_t> ids(n);
-  std::iota(ids.begin(), ids.end(), options.first_chain);
-  const auto chains = function->chains(options.seed, std::move(ids), std::vector<std::uint64_t>(n, options.first_step));
-  if (options.init) {
-    chains->set_positions(model.to_model_space(*options.init).values());
-  } else {
-    chains->start_uniform(transition);
-  }
-
-  SampleResult result;
-  const auto positions = [&] {
-    Matrix x(n, dim);
-    chains->positions(x.values());
-    return model.to_data_units(std::move(x));
-  };
-  // Calls of about a fifth of a second keep progress alive; how the steps are split changes no bit.
-  std::int64_t chunk = options.progress ? 16 : options.n_steps;
-  while (result.n_steps < options.n_steps) {
-    std::int64_t next = std::min(result.n_steps + std::max<std::int64_t>(chunk, 1), options.n_steps);
-    if (options.thin > 0) next = std::min(next, (result.n_steps / options.thin + 1) * options.thin);
-    const double before = seconds_since(start);
-    chains->run(transition, next - result.n_steps);
-    result.n_steps = next;
-    if (options.thin > 0 && next % options.thin == 0) result.trajectory.push_back(positions());
-    if (!options.progress) continue;
-    static_cast<void>(chains->stats());  // waits for a device: what is timed is work done, not work queued
-    const double now = seconds_since(start);
-    if (!options.progress({result.n_steps, options.n_steps, now})) break;
-    chunk = now - before > 0.2 ? std::max<std::int64_t>(chunk / 2, 1) : std::min(chunk * 2, options.n_steps);
-  }
-  result.x = positions();
-  result.stats = chains->stats();
-  result.energy.resize(n);
-  chains->energies(result.energy);
-  result.restarted.resize(n);
-  chains->restarted(result.restarted);
-  result.engine = fmt::format("{}: {}", engine->description(), function->path());  // knows now what was compiled
-  result.seconds = seconds_since(start);
-  return result;
 }
 
 Matrix uniform_start(const Mlp& model, std::int64_t n, std::uint64_t seed, std::uint64_t first_chain,

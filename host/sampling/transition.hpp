@@ -22,8 +22,8 @@ void note_sampler(const Sampler& sampler, std::map<std::string, std::string>* no
 // ConfigError unless x is [n, D] and finite; `field` names it.
 void require_points(std::string_view field, MatrixView x, int dim);
 
-// ConfigError unless every point [n, D], model space, lies in the transition's box.
-void require_inside(std::string_view field, MatrixView x, const Transition& transition);
+// ConfigError unless every point [n, D], data units, lies in the transition's box.
+void require_inside(std::string_view field, MatrixView x, const Mlp& model, const Transition& transition);
 
 // The uniform start of chains first_chain .. at `step`, in the transition's start region: [n, D], model space.
 Matrix uniform_start_in(const Mlp& model, const Transition& transition, std::int64_t n, std::uint64_t seed,

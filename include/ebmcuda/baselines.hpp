@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 
 namespace ebm {
@@ -16,7 +17,7 @@ struct Moments;
 // Both are fitted to standardised columns, and the logarithm of the scales is taken off their densities: the units of a
 // column change a log density by the logarithm of the unit and nothing else. A column that is constant in `x` has no
 // density; it is left out of fit and density, and named by constant_columns().
-class ColumnScaling {
+class EBMCUDA_API ColumnScaling {
  public:
   ColumnScaling() = default;
   // Mean and standard deviation (over N) of every column that varies.
@@ -36,7 +37,7 @@ class ColumnScaling {
 };
 
 // Gaussian with full covariance.
-class GaussianDensity {
+class EBMCUDA_API GaussianDensity {
  public:
   // Covariance of the rows of `x` plus `ridge` times its diagonal on the diagonal (so that it stays positive definite).
   // Throws ConfigError for fewer than two rows, values that are not finite, columns all of which are constant, or a
@@ -60,7 +61,7 @@ class GaussianDensity {
 
 // Mixture of full-covariance Gaussians by expectation maximisation, started by k-means++ on Philox numbers. Stops when
 // an iteration gains less than 1e-5 nats per point.
-class GaussianMixture {
+class EBMCUDA_API GaussianMixture {
  public:
   // Throws ConfigError as above, and when components < 1 or > rows. `ridge` as above, relative to the data's own
   // variances; unset: 1e-3, which keeps a component from collapsing on a few points, and with one component, where

@@ -4,18 +4,19 @@
 #include <cstdint>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 
 namespace ebm {
 
 // The numbers 0 .. n-1 in shuffled order: a keyed bijection (purpose 13). Split a data set by its first and last part.
-std::vector<std::size_t> shuffled_order(std::size_t n, std::uint64_t seed);
+EBMCUDA_API std::vector<std::size_t> shuffled_order(std::size_t n, std::uint64_t seed);
 // Rows order[begin] .. order[end-1] of `x`. Throws ConfigError for a number that is no row, or begin > end > size.
-Matrix select_rows(MatrixView x, const std::vector<std::size_t>& order, std::size_t begin, std::size_t end);
+EBMCUDA_API Matrix select_rows(MatrixView x, const std::vector<std::size_t>& order, std::size_t begin, std::size_t end);
 
 // x + width * u with u uniform in (0, 1), fresh for every value (purpose 14): whole-numbered data has no density, its
 // dequantised version has (Theis, van den Oord and Bethge 2016). Row i depends only on (seed, i). Throws ConfigError
 // unless width is finite and >= 0.
-Matrix dequantized(MatrixView x, float width, std::uint64_t seed);
+EBMCUDA_API Matrix dequantized(MatrixView x, float width, std::uint64_t seed);
 
 }  // namespace ebm

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
+
 namespace ebm {
 
 // Arithmetic of the energy's gradient. State, update and noise are fp32 in every mode.
@@ -14,7 +16,7 @@ enum class Precision {
 };
 
 // A small value that names an engine. Copying it is free; nothing is opened until it is used.
-class Device {
+class EBMCUDA_API Device {
  public:
   enum class Kind { cpu, cuda };
 
@@ -46,15 +48,15 @@ class Device {
   void* stream_ = nullptr;
 };
 
-struct DeviceDescription {
+struct EBMCUDA_API DeviceDescription {
   std::string name;    // "cpu" or "cuda:0"
   std::string detail;  // instruction set and threads, or the GPU's name, compute capability and memory
 };
 
 // Every device this build can use on this machine, the CPU first.
-std::vector<DeviceDescription> available_devices();
+EBMCUDA_API std::vector<DeviceDescription> available_devices();
 
 // Version and build options, one line each ("version 0.1.0", "cuda off", ...).
-std::vector<std::string> build_description();
+EBMCUDA_API std::vector<std::string> build_description();
 
 }  // namespace ebm

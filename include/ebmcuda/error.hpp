@@ -5,16 +5,18 @@
 #include <stdexcept>
 #include <string>
 
+#include "ebmcuda/export.hpp"
+
 namespace ebm {
 
-class Error : public std::runtime_error {
+class EBMCUDA_API Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
 // A request that can't be served: names the field, the value that was given and what is allowed.
 // Thrown before anything is allocated, written or launched.
-class ConfigError : public Error {
+class EBMCUDA_API ConfigError : public Error {
  public:
   ConfigError(std::string field, std::string value, std::string allowed)
       : Error(field + " = " + value + ": " + allowed),
@@ -30,7 +32,7 @@ class ConfigError : public Error {
 };
 
 // An input file that is missing, unreadable or not what its format demands.
-class FormatError : public Error {
+class EBMCUDA_API FormatError : public Error {
  public:
   FormatError(std::string path, const std::string& what) : Error(path + ": " + what), path_(std::move(path)) {}
   const std::string& path() const noexcept { return path_; }
@@ -40,7 +42,7 @@ class FormatError : public Error {
 };
 
 // An output that could not be written (disk full, no permission). What stood there before is unharmed.
-class WriteError : public Error {
+class EBMCUDA_API WriteError : public Error {
  public:
   WriteError(std::string path, const std::string& what) : Error(path + ": " + what), path_(std::move(path)) {}
   const std::string& path() const noexcept { return path_; }
@@ -50,7 +52,7 @@ class WriteError : public Error {
 };
 
 // Training left the finite numbers: the loss or a parameter became NaN or infinite at `iteration`.
-class DivergenceError : public Error {
+class EBMCUDA_API DivergenceError : public Error {
  public:
   DivergenceError(std::int64_t iteration, const std::string& what)
       : Error("training diverged at iteration " + std::to_string(iteration) + ": " + what), iteration_(iteration) {}
@@ -62,7 +64,7 @@ class DivergenceError : public Error {
 
 // A failed call of the CUDA runtime or one of its libraries. `sticky`: the device context is lost and the engine
 // refuses further work with this same error.
-class DeviceError : public Error {
+class EBMCUDA_API DeviceError : public Error {
  public:
   DeviceError(int code, bool sticky, const std::string& what) : Error(what), code_(code), sticky_(sticky) {}
   int code() const noexcept { return code_; }
@@ -74,7 +76,7 @@ class DeviceError : public Error {
 };
 
 // Device memory ran out: `bytes` were asked for.
-class OutOfMemory : public Error {
+class EBMCUDA_API OutOfMemory : public Error {
  public:
   OutOfMemory(std::uint64_t bytes, const std::string& what) : Error(what), bytes_(bytes) {}
   std::uint64_t bytes() const noexcept { return bytes_; }

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "ebmcuda/device.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/sampler.hpp"
 
 namespace ebm {
 
-struct QuadratureOptions {
+struct EBMCUDA_API QuadratureOptions {
   // Grid points per dimension, rounded up to an odd number. 0: 4097 in one dimension and 609 in two, doubled up to
   // twice while the error is above 1e-4, and then refined where the mass lies.
   int points = 0;
@@ -24,7 +25,7 @@ struct QuadratureOptions {
   double max_error = 0.01;         // nats; refused when the error is larger
 };
 
-struct QuadratureResult {
+struct EBMCUDA_API QuadratureResult {
   double log_z = 0;
   double error = 0;        // largest |log_z - log_z on an interleaved grid of twice the spacing|; or that of the cells
   double border_mass = 0;  // share of the mass in the outermost 1 % of the box
@@ -39,16 +40,16 @@ struct QuadratureResult {
 // count); log Z is the model's and the same without. Throws ConfigError for D > 2, and Error when the mass at the
 // border stays above the tolerance (an energy that is not integrable, for instance confinement 0), or the error above
 // max_error.
-QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& options = {}, MatrixView data = {},
-                                  const Device& device = Device::automatic());
+EBMCUDA_API QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& options = {},
+                                              MatrixView data = {}, const Device& device = Device::automatic());
 
-struct AisProgress {
+struct EBMCUDA_API AisProgress {
   std::int64_t temperature, temperatures;
   bool reverse;
   double seconds;
 };
 
-struct AisOptions {
+struct EBMCUDA_API AisOptions {
   std::int64_t temperatures = 1000;        // >= 2, between the base and the model
   std::int64_t chains = 2048;              // >= 2
   std::int64_t steps_per_temperature = 1;  // Mala steps, >= 1
@@ -71,7 +72,7 @@ struct AisOptions {
 // model (a tenth of the mean variance added to every direction), or N(0, I) where that is nearer. `data` takes the
 // place of those chains when given; exp(log_z_forward) is unbiased whatever the base, but its scatter is not the same.
 // D <= 4096. Throws ConfigError. Whether the integral converges is not checked: with confinement 0 it may not.
-struct AisResult {
+struct EBMCUDA_API AisResult {
   std::optional<double> log_z;  // the forward estimate; empty when it can't be trusted
   std::string refusal;          // why there is no log_z; empty when there is
   double log_z_forward = 0;     // in expectation a lower bound
@@ -84,13 +85,14 @@ struct AisResult {
   double acceptance = 0;
   double seconds = 0;
 };
-AisResult ais_log_z(const Mlp& model, const AisOptions& options = {}, MatrixView data = {},
-                    const Device& device = Device::automatic());
+EBMCUDA_API AisResult ais_log_z(const Mlp& model, const AisOptions& options = {}, MatrixView data = {},
+                                const Device& device = Device::automatic());
 
-struct LogLikelihood {
+struct EBMCUDA_API LogLikelihood {
   double mean = 0;            // nats per point, data units
   double standard_error = 0;  // of the mean over the points, log_z taken as given; NaN for one point
 };
-LogLikelihood log_likelihood(const Mlp& model, MatrixView x, double log_z, const Device& device = Device::automatic());
+EBMCUDA_API LogLikelihood log_likelihood(const Mlp& model, MatrixView x, double log_z,
+                                         const Device& device = Device::automatic());
 
 }  // namespace ebm

@@ -6,9 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
+
 namespace ebm {
 
-struct MatrixView {
+struct EBMCUDA_API MatrixView {
   const float* data = nullptr;
   std::size_t rows = 0;
   std::size_t cols = 0;
@@ -21,7 +23,7 @@ struct MatrixView {
   }
 };
 
-class Matrix {
+class EBMCUDA_API Matrix {
  public:
   Matrix() = default;
   Matrix(std::size_t rows, std::size_t cols) : values_(rows * cols), rows_(rows), cols_(cols) {}
@@ -30,16 +32,23 @@ class Matrix {
 
   std::size_t rows() const noexcept { return rows_; }
   std::size_t cols() const noexcept { return cols_; }
-  float* data() noexcept { return values_.data(); }
-  const float* data() const noexcept { return values_.data(); }
-  std::span<float> values() noexcept { return values_; }
-  std::span<const float> values() const noexcept { return values_; }
-  std::span<float> row(std::size_t i) noexcept { return {values_.data() + i * cols_, cols_}; }
-  std::span<const float> row(std::size_t i) const noexcept { return {values_.data() + i * cols_, cols_}; }
+  // A view must not outlive its matrix, so that a temporary gives none.
+  float* data() & noexcept { return values_.data(); }
+  const float* data() const& noexcept { return values_.data(); }
+  const float* data() const&& = delete;
+  std::span<float> values() & noexcept { return values_; }
+  std::span<const float> values() const& noexcept { return values_; }
+  std::span<const float> values() const&& = delete;
+  std::span<float> row(std::size_t i) & noexcept { return {values_.data() + i * cols_, cols_}; }
+  std::span<const float> row(std::size_t i) const& noexcept { return {values_.data() + i * cols_, cols_}; }
+  std::span<const float> row(std::size_t i) const&& = delete;
   float& operator()(std::size_t i, std::size_t j) noexcept { return values_[i * cols_ + j]; }
   float operator()(std::size_t i, std::size_t j) const noexcept { return values_[i * cols_ + j]; }
-  MatrixView view() const noexcept { return {values_.data(), rows_, cols_}; }
-  operator MatrixView() const noexcept { return view(); }  // NOLINT(google-explicit-constructor): a view costs nothing
+  MatrixView view() const& noexcept { return {values_.data(), rows_, cols_}; }
+  MatrixView view() const&& = delete;
+  // NOLINTNEXTLINE(google-explicit-constructor): a view costs nothing
+  operator MatrixView() const& noexcept { return view(); }
+  operator MatrixView() const&& = delete;  // NOLINT(google-explicit-constructor)
   bool operator==(const Matrix&) const = default;
 
  private:
@@ -50,9 +59,9 @@ class Matrix {
 
 // Columns [begin, end) of `x`, for instance the features of a table whose last column is a label. Throws ConfigError
 // unless begin <= end <= x.cols.
-Matrix select_columns(MatrixView x, std::size_t begin, std::size_t end);
+EBMCUDA_API Matrix select_columns(MatrixView x, std::size_t begin, std::size_t end);
 
 // A column of whole numbers in 0 .. 2^24 - 1 as class labels, [rows]. Throws ConfigError that names the row.
-std::vector<int> labels_from_column(MatrixView x, std::size_t column);
+EBMCUDA_API std::vector<int> labels_from_column(MatrixView x, std::size_t column);
 
 }  // namespace ebm

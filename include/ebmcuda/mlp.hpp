@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 
 namespace ebm {
@@ -39,12 +40,12 @@ enum class Head {
 
 // "silu" <-> Activation::silu and so on. Parsing an unknown name throws ConfigError (field as given, the names
 // allowed).
-std::string_view to_string(Activation activation);
-std::string_view to_string(Head head);
-Activation parse_activation(std::string_view name, std::string_view field = "activation");
-Head parse_head(std::string_view name, std::string_view field = "head");
+EBMCUDA_API std::string_view to_string(Activation activation);
+EBMCUDA_API std::string_view to_string(Head head);
+EBMCUDA_API Activation parse_activation(std::string_view name, std::string_view field = "activation");
+EBMCUDA_API Head parse_head(std::string_view name, std::string_view field = "head");
 
-struct MlpShape {
+struct EBMCUDA_API MlpShape {
   int dim = 0;                // D, 1 .. 16384
   std::vector<int> hidden{};  // widths, 1 to 4 of them, each 1 .. 8192
   Activation activation = Activation::silu;
@@ -65,20 +66,20 @@ struct MlpShape {
 };
 
 // The affine map between data units and model space, D values each, every std > 0.
-struct Standardization {
+struct EBMCUDA_API Standardization {
   std::vector<float> mean;
   std::vector<float> std;
   bool operator==(const Standardization&) const = default;
 };
 
 // How to read a file that carries no ebmcuda metadata (a PyTorch state dict); ignored where the file says.
-struct MlpReadOptions {
+struct EBMCUDA_API MlpReadOptions {
   std::optional<Activation> activation{};
   std::optional<Head> head{};
   std::optional<float> confinement{};
 };
 
-class Mlp {
+class EBMCUDA_API Mlp {
  public:
   // All parameters zero. Throws ConfigError for a shape out of range.
   explicit Mlp(MlpShape shape);
@@ -88,8 +89,10 @@ class Mlp {
   // 4 of chain p / 4, step 0, block 0. Throws ConfigError.
   static Mlp random(MlpShape shape, std::uint64_t seed, float first_layer_scale = 1.0f);
 
-  // Reads safetensors: our own files and PyTorch nn.Sequential state dicts. Throws FormatError (file, tensor, reason)
-  // and, when activation or head is neither in the file nor in `options`, ConfigError.
+  // Reads safetensors: our own files and state dicts of one PyTorch nn.Sequential of Linear layers under any prefix
+  // ("module.", "_orig_mod.", "model.net."), in F32, F16, BF16 or F64. Throws FormatError (file, tensor, reason) and,
+  // when activation, or the head of a network with several outputs, is neither in the file nor in `options`,
+  // ConfigError.
   static Mlp load(const std::filesystem::path& path, const MlpReadOptions& options = {});
   // Writes beside, syncs and renames, so that a crash leaves the old file or the new one. Throws WriteError, and
   // ConfigError for what load() would refuse: a parameter that is not finite, notes under the format's own names.
@@ -98,13 +101,17 @@ class Mlp {
   const MlpShape& shape() const noexcept { return shape_; }
   int dim() const noexcept { return shape_.dim; }
 
-  // All parameters, flat, in the order of MlpShape's offsets.
-  std::span<float> parameters() noexcept { return parameters_; }
-  std::span<const float> parameters() const noexcept { return parameters_; }
-  std::span<float> weight(int layer);  // [out, in] row-major
-  std::span<const float> weight(int layer) const;
-  std::span<float> bias(int layer);  // [out]
-  std::span<const float> bias(int layer) const;
+  // All parameters, flat, in the order of MlpShape's offsets. A view must not outlive its network, so that a temporary
+  // gives none.
+  std::span<float> parameters() & noexcept { return parameters_; }
+  std::span<const float> parameters() const& noexcept { return parameters_; }
+  std::span<const float> parameters() const&& = delete;
+  std::span<float> weight(int layer) &;  // [out, in] row-major
+  std::span<const float> weight(int layer) const&;
+  std::span<const float> weight(int layer) const&& = delete;
+  std::span<float> bias(int layer) &;  // [out]
+  std::span<const float> bias(int layer) const&;
+  std::span<const float> bias(int layer) const&& = delete;
 
   const std::optional<Standardization>& standardization() const noexcept { return standardization_; }
   // Throws ConfigError when the sizes are not D, a std is not positive or a value is not finite.
@@ -129,15 +136,17 @@ class Mlp {
 };
 
 // E of each row of `x` [N, D] (data units), N values. Throws ConfigError on a wrong shape or a non-finite x.
-std::vector<float> energy(const Mlp& model, MatrixView x, const Device& device);
+EBMCUDA_API std::vector<float> energy(const Mlp& model, MatrixView x, const Device& device);
 // E(x, y) = -f(x)_y of each row with its label in 0 .. C-1. Throws ConfigError for a scalar head or a label out of
 // range.
-std::vector<float> joint_energy(const Mlp& model, MatrixView x, std::span<const int> labels, const Device& device);
+EBMCUDA_API std::vector<float> joint_energy(const Mlp& model, MatrixView x, std::span<const int> labels,
+                                            const Device& device);
 // dE/dx in data units, [N, D]; energies too when asked for.
-Matrix energy_gradient(const Mlp& model, MatrixView x, const Device& device, std::vector<float>* energies = nullptr);
+EBMCUDA_API Matrix energy_gradient(const Mlp& model, MatrixView x, const Device& device,
+                                   std::vector<float>* energies = nullptr);
 // sum_i weights[i] dE(x_i)/dtheta, flat in the order of Mlp::parameters(): what an objective of your own needs. x [N,
 // D] in data units, N weights. Throws ConfigError on a wrong shape or a non-finite value.
-std::vector<float> parameter_gradient(const Mlp& model, MatrixView x, std::span<const float> weights,
-                                      const Device& device);
+EBMCUDA_API std::vector<float> parameter_gradient(const Mlp& model, MatrixView x, std::span<const float> weights,
+                                                  const Device& device);
 
 }  // namespace ebm

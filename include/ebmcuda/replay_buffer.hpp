@@ -7,19 +7,20 @@
 #include <vector>
 
 #include "ebmcuda/device.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/sampler.hpp"
 
 namespace ebm {
 
-struct ReplayBufferOptions {
+struct EBMCUDA_API ReplayBufferOptions {
   std::int64_t capacity = 10000;  // 1 .. 2^31
   float reinit_prob = 0.05f;      // 0 .. 1: a drawn slot starts afresh with this probability
   void validate() const;          // throws ConfigError
 };
 
-class ReplayBuffer {
+class EBMCUDA_API ReplayBuffer {
  public:
   // Every slot at its uniform start (step 0), inside the sampler's clamp. Throws ConfigError.
   ReplayBuffer(const Mlp& model, ReplayBufferOptions options, std::uint64_t seed, const Sampler& sampler = Mala{});

@@ -14,9 +14,11 @@
 #include <vector>
 
 #include "ebmcuda/device.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/samplers/all.hpp"
+#include "ebmcuda/samplers/tempering.hpp"
 
 namespace ebm {
 
@@ -39,35 +41,31 @@ using VariantOf = typename Variant<std::variant<>, Types...>::Type;
 using Sampler = detail::VariantOf<EBM_SAMPLERS(EBM_SAMPLER_TYPE) void>;
 #undef EBM_SAMPLER_TYPE
 
-SamplerKind kind_of(const Sampler& sampler);
-// "langevin", "mala", ... and back; the second throws ConfigError naming `field`.
-std::string_view to_string(SamplerKind kind);
-SamplerKind parse_sampler_kind(std::string_view name, std::string_view field = "sampler");
+EBMCUDA_API SamplerKind kind_of(const Sampler& sampler);
+// "langevin", "mala", ... and back; the second throws ConfigError naming `field`, the names and `also`.
+EBMCUDA_API std::string_view to_string(SamplerKind kind);
+EBMCUDA_API SamplerKind parse_sampler_kind(std::string_view name, std::string_view field = "sampler",
+                                           std::string_view also = {});
 // The sampler of a kind with its defaults.
-Sampler default_sampler(SamplerKind kind);
+EBMCUDA_API Sampler default_sampler(SamplerKind kind);
 // Whether its transitions are accepted or rejected, so that it is exact for any step size.
-bool is_metropolis(SamplerKind kind);
+EBMCUDA_API bool is_metropolis(SamplerKind kind);
 // The sampler's fields in order; see ebmcuda/samplers/parameter.hpp.
 template <class SamplerLike, class Visit>
 void visit_parameters(SamplerLike&& sampler, Visit&& visit) {
   std::visit([&](auto& s) { s.parameters(s, visit); }, sampler);
 }
 // Throws ConfigError naming the field; `dim` checks a box.
-void validate(const Sampler& sampler, int dim);
+EBMCUDA_API void validate(const Sampler& sampler, int dim);
 
 // "langevin dynamics, step_size 0.01, noise_scale 0.1414 (temperature 1)"
-std::string describe(const Sampler& sampler);
-
-struct MoveCount {
-  std::uint64_t proposed = 0, accepted = 0;
-  bool operator==(const MoveCount&) const = default;
-};
+EBMCUDA_API std::string describe(const Sampler& sampler);
 
 // What precedes "proposed" and "accepted" in logs, summaries and checkpoints, by Move: "", "jumps_", "differences_".
-std::string_view prefix_of(Move move);
+EBMCUDA_API std::string_view prefix_of(Move move);
 
 // What happened to the chains. Counts are over all chains and steps.
-struct ChainStats {
+struct EBMCUDA_API ChainStats {
   std::uint64_t steps = 0;                // chain-steps: gradient evaluations, by which step numbers advance
   std::uint64_t restarts = 0;             // non-finite chains sent back to the uniform start
   std::uint64_t reinitialized = 0;        // replay buffer slots that started afresh
@@ -84,40 +82,43 @@ struct ChainStats {
   bool operator==(const ChainStats&) const = default;
 };
 
-struct SampleProgress {
+struct EBMCUDA_API SampleProgress {
   std::int64_t step;     // steps done of
   std::int64_t n_steps;  // this many
   double seconds;        // since the call
 };
 
-struct SampleOptions {
+struct EBMCUDA_API SampleOptions {
   std::int64_t n_chains = 1024;  // ignored when `init` is given
   std::int64_t n_steps = 1000;   // >= 0
   std::uint64_t seed = 0;
-  std::uint64_t first_chain = 0;  // chain ids first_chain .. first_chain + n_chains - 1, below 2^56
+  std::uint64_t first_chain = 0;  // chain ids first_chain .. first_chain + n_chains - 1, below 2^56 (tempering: 2^46)
   std::uint64_t first_step = 0;   // number of the first step, below 2^48; a run split over calls gives the same bits
   std::optional<Matrix> init{};   // start positions [n_chains, D], data units; unset: the uniform start
-  std::int64_t thin = 0;          // > 0: keep the positions after every `thin` steps in `trajectory`
+  // Every chain has replicas at higher temperatures; the sampler, which must be a Metropolis-adjusted one, moves them.
+  std::optional<Tempering> tempering{};
+  std::int64_t thin = 0;  // > 0: keep the positions after every `thin` steps in `trajectory`
   std::function<bool(const SampleProgress&)> progress{};  // called now and then; false stops early
 };
 
-struct SampleResult {
+struct EBMCUDA_API SampleResult {
   Matrix x;                             // [n_chains, D], data units
   std::vector<float> energy;            // E of each final position
   std::vector<Matrix> trajectory;       // n_steps / thin matrices, when asked for
   std::vector<std::uint8_t> restarted;  // 1 where a chain was restarted
-  ChainStats stats;
-  std::int64_t n_steps = 0;  // steps done
+  ChainStats stats;                     // of all replicas, with tempering
+  ReplicaStats replicas;                // with tempering
+  std::int64_t n_steps = 0;             // transitions done
   double seconds = 0.0;
   std::string engine;  // which engine and path ran, e.g. "cpu AVX2, 2 threads"
 };
 
 // Runs chains. Throws ConfigError for a request out of range.
-SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options,
-                    const Device& device = Device::automatic());
+EBMCUDA_API SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options,
+                                const Device& device = Device::automatic());
 
 // The uniform start of chains first_chain .. : x_d = mean_d + (2 u - 1) * 3 * std_d, [n, D], data units.
-Matrix uniform_start(const Mlp& model, std::int64_t n, std::uint64_t seed, std::uint64_t first_chain = 0,
-                     std::uint64_t step = 0);
+EBMCUDA_API Matrix uniform_start(const Mlp& model, std::int64_t n, std::uint64_t seed, std::uint64_t first_chain = 0,
+                                 std::uint64_t step = 0);
 
 }  // namespace ebm

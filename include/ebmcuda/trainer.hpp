@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "ebmcuda/device.hpp"
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/replay_buffer.hpp"
@@ -29,10 +30,10 @@ enum class ChainStart {
   data,        // from the data points of the iteration (CD-k, Hinton 2002)
   fresh,       // from the uniform start, new chains every iteration (short-run)
 };
-std::string_view to_string(ChainStart start);
-ChainStart parse_chain_start(std::string_view name, std::string_view field = "chain_start");
+EBMCUDA_API std::string_view to_string(ChainStart start);
+EBMCUDA_API ChainStart parse_chain_start(std::string_view name, std::string_view field = "chain_start");
 
-struct ContrastiveDivergence {
+struct EBMCUDA_API ContrastiveDivergence {
   ChainStart chain_start = ChainStart::persistent;
   Sampler sampler = Mala{};
   std::int64_t n_steps = 20;  // Langevin steps per iteration, >= 1
@@ -48,11 +49,11 @@ struct ContrastiveDivergence {
 };
 
 enum class LearningRateDecay { constant, cosine, linear };  // from learning_rate to zero at the last iteration
-std::string_view to_string(LearningRateDecay decay);
-LearningRateDecay parse_learning_rate_decay(std::string_view name, std::string_view field = "decay");
+EBMCUDA_API std::string_view to_string(LearningRateDecay decay);
+EBMCUDA_API LearningRateDecay parse_learning_rate_decay(std::string_view name, std::string_view field = "decay");
 
 // Kingma and Ba 2015, with decoupled weight decay (Loshchilov and Hutter 2019).
-struct Adam {
+struct EBMCUDA_API Adam {
   float learning_rate = 3e-3f;  // > 0
   float beta1 = 0.9f;           // [0, 1)
   float beta2 = 0.999f;         // [0, 1)
@@ -67,7 +68,7 @@ struct Adam {
   double rate(std::int64_t t, std::int64_t n) const;
 };
 
-struct TrainerOptions {
+struct EBMCUDA_API TrainerOptions {
   std::int64_t iterations = 4000;  // >= 1
   std::int64_t batch_size = 256;   // >= 1; data points and chains per iteration
   ContrastiveDivergence objective;
@@ -85,11 +86,11 @@ struct TrainerOptions {
 
 // The multiplier of the first layer's initial weights (Mlp::random), and the confinement on standardised data, measured
 // to serve D dimensions best (docs/training.md).
-float default_first_layer_scale(int dim);
-float default_confinement(int dim);
+EBMCUDA_API float default_first_layer_scale(int dim);
+EBMCUDA_API float default_confinement(int dim);
 
 // One logged iteration. Energies are means over the batch.
-struct TrainProgress {
+struct EBMCUDA_API TrainProgress {
   std::int64_t iteration = 0;  // iterations done
   std::int64_t iterations = 0;
   double energy_data = 0, energy_samples = 0;
@@ -102,7 +103,7 @@ struct TrainProgress {
   double chain_steps_per_second = 0;  // since the last progress
 };
 
-class Trainer {
+class EBMCUDA_API Trainer {
  public:
   // Starts at `model` (its standardisation maps the data) on `data` [N, D], data units; labels (0 .. C-1, N of them)
   // only for a logits head. Throws ConfigError for options, shapes or values out of range, NaN in the data included.
@@ -132,13 +133,13 @@ class Trainer {
   void save_checkpoint(const std::filesystem::path& path) const;
 
  private:
-  struct State;
+  struct EBMCUDA_HIDDEN State;
   explicit Trainer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 
 // Per-dimension mean and standard deviation of `data`. A dimension that does not vary gets std 1 (or that of
 // `dequantize` noise, which is added to every variance as dequantize^2 / 12, and dequantize / 2 to every mean).
-Standardization standardization_of(MatrixView data, float dequantize = 0.0f);
+EBMCUDA_API Standardization standardization_of(MatrixView data, float dequantize = 0.0f);
 
 }  // namespace ebm

@@ -7,26 +7,33 @@
 
 namespace ebm {
 
-struct Counter {  // per thread; only part 0 of a chain counts
-  unsigned restarts = 0, reinitialized = 0, proposed = 0, accepted = 0, jumps_proposed = 0, jumps_accepted = 0,
-           differences_proposed = 0, differences_accepted = 0;
+// Per thread; only one of a chain's threads counts. A launch's transitions are fewer than 2^32.
+struct Counter {
+  unsigned restarts = 0, reinitialized = 0;
+  unsigned proposed[kMoves] = {}, accepted[kMoves] = {};
+
+  __device__ void count(Move move, bool was_proposed, bool was_accepted) {
+    proposed[static_cast<int>(move)] += was_proposed;
+    accepted[static_cast<int>(move)] += was_proposed && was_accepted;
+  }
 };
 
+// Adds a warp's counts of one kind to *total. Called by the whole warp.
+__device__ inline void add_count(unsigned own, unsigned long long* total) {
+  // In two halves, whose sums over 32 threads fit. Whole numbers: the order of addition is free.
+  const unsigned low = __reduce_add_sync(0xFFFFFFFFu, own & 0xFFFFu);
+  const unsigned high = __reduce_add_sync(0xFFFFFFFFu, own >> 16);
+  const unsigned long long sum = (static_cast<unsigned long long>(high) << 16) + low;
+  if (threadIdx.x % 32 == 0 && sum != 0) atomicAdd(total, sum);
+}
+
 __device__ inline void add_counts(const Counter& own, ChainCounts* total) {
-  const unsigned values[8] = {own.restarts,
-                              own.reinitialized,
-                              own.proposed,
-                              own.accepted,
-                              own.jumps_proposed,
-                              own.jumps_accepted,
-                              own.differences_proposed,
-                              own.differences_accepted};
-  auto* out = reinterpret_cast<unsigned long long*>(total);
+  add_count(own.restarts, &total->restarts);
+  add_count(own.reinitialized, &total->reinitialized);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    // Whole numbers: the order of addition is free.
-    const unsigned sum = __reduce_add_sync(0xFFFFFFFFu, values[i]);
-    if (threadIdx.x % 32 == 0 && sum != 0) atomicAdd(out + i, static_cast<unsigned long long>(sum));
+  for (int i = 0; i < kMoves; ++i) {
+    add_count(own.proposed[i], &total->proposed[i]);
+    add_count(own.accepted[i], &total->accepted[i]);
   }
 }
 
@@ -69,6 +76,20 @@ __device__ inline Chain open_chain(const ChainsView& chains, std::int64_t index)
 
 __device__ inline float step_size_of(const StepView& step) {
   return step.adapted_step_size != nullptr ? *step.adapted_step_size : step.step_size;
+}
+
+// Dimension d of the uniform start; without a region the bits of uniform_start().
+__device__ inline float start_position(const StepView& step, int d, std::uint32_t word) {
+  float lo = -kStartRadius, hi = kStartRadius;
+  if (step.start_lo != nullptr) {
+    lo = step.start_lo[d];
+    hi = step.start_hi[d];
+  }
+  return fminf(fmaf(hi - lo, unit_float(word), lo), hi);
+}
+// Whether v is outside the region that jumps go to.
+__device__ inline bool outside_start_region(const StepView& step, int d, float v) {
+  return step.start_lo == nullptr ? fabsf(v) > kStartRadius : v < step.start_lo[d] || v > step.start_hi[d];
 }
 
 }  // namespace ebm

@@ -7,28 +7,32 @@
 
 #include "kernels/energy/network.hpp"
 #include "kernels/energy/plan.hpp"
+// After portable.hpp, which has the integers where there is no standard library.
+#include "ebmcuda/samplers/all.hpp"
 
 namespace ebm {
 
 struct ChainCounts {
   unsigned long long restarts, reinitialized;
-  unsigned long long proposed, accepted;
-  unsigned long long jumps_proposed, jumps_accepted;
-  unsigned long long differences_proposed, differences_accepted;
+  unsigned long long proposed[kMoves], accepted[kMoves];  // by Move
 };
 
+// Transition (host/engine/engine.hpp) as plain numbers and pointers to the device.
 struct StepView {
-  bool mala;
+  SamplerKind kind;
+  std::int64_t evaluations;  // of a transition; a chain's step number advances by as many
   float step_size;
   const float* adapted_step_size;  // on the device; null: step_size holds
-  float noise_scale;               // Langevin
+  float own[4];                    // the sampler's own numbers
   float grad_clip;                 // infinity: off
   const float* clamp_lo;           // [D] or null
   const float* clamp_hi;
+  const float* start_lo;  // where uniform starts and jumps go, [D] or null: +-3
+  const float* start_hi;
   float jump_prob, difference_prob;
   const float* data;  // [n_data, D], for difference moves
   std::uint64_t n_data;
-  float beta;
+  float beta;  // for all chains, with a base: beta E + (1 - beta) E0
   BaseView base;
   LayerView base_layer;
 };
@@ -49,6 +53,13 @@ struct ChainsView {
   const std::uint64_t* ids;
   std::uint8_t* restarted;  // [n] or null
   std::uint64_t seed;
+  const float* beta;  // [n] inverse temperatures, or null: StepView::beta for all, temperature 1
+  // For sets that keep them, of the positions x, from launch to launch. All null otherwise; E0's without a base.
+  bool known;            // whether they are up to date when a launch begins
+  float* energy;         // [n] E
+  float* base_energy;    // [n] E0
+  float* gradient;       // [n, D] grad E
+  float* base_gradient;  // [n, D] grad E0
   // Training only:
   const std::int64_t* iteration;  // t, on the device
   const int* stopped;             // not 0: the run is over, do nothing
@@ -58,11 +69,23 @@ struct ChainsView {
 };
 
 #if !defined(__CUDACC_RTC__)
-// Every chain to the uniform start of its step.
-cudaError_t launch_uniform_start(const ChainsView& chains, int dim, cudaStream_t stream);
-// n_steps of the transition for every chain, in one launch.
+// Rows of D numbers per chain that a sampler asks for.
+EBM_HD constexpr int rows_of(SamplerKind kind) {
+  switch (kind) {
+#define EBM_ROWS(name, type) \
+  case SamplerKind::name:    \
+    return type::Traits::kRows;
+    EBM_SAMPLERS(EBM_ROWS)
+#undef EBM_ROWS
+  }
+  return 0;
+}
+
+// Every chain to the uniform start of its step, in the start region of `step`.
+cudaError_t launch_uniform_start(const ChainsView& chains, const StepView& step, int dim, cudaStream_t stream);
+// n transitions of every chain, in one launch; the plan's layout has the rows that the sampler and the chains need.
 cudaError_t launch_chains(const TilePlan& plan, const NetworkView& net, const ChainsView& chains, const StepView& step,
-                          std::int64_t n_steps, ChainCounts* counts, cudaStream_t stream);
+                          std::int64_t n, ChainCounts* counts, cudaStream_t stream);
 #endif
 
 }  // namespace ebm

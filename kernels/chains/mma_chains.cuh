@@ -2,8 +2,7 @@
 // block, and no barrier stands in the step loop.
 #pragma once
 
-#include "kernels/chains/mma_langevin.cuh"
-#include "kernels/chains/mma_mala.cuh"
+#include "kernels/chains/mma_tile.cuh"
 
 namespace ebm {
 
@@ -33,22 +32,10 @@ __device__ __forceinline__ void run_mma_chains(const MmaArguments& a) {
   Counter counter;
   for (std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) * warps + warp) * kMmaRows; first < a.chains.n;
        first += static_cast<std::int64_t>(gridDim.x) * warps * kMmaRows) {
-    MmaTile<C> tile{a,
-                    network,
-                    counter,
-                    step_size_of(a.step),
-                    reinterpret_cast<float4*>(own + kState.slope_offset(C::kLayers - 1) * 32) + lane,
-                    lane,
-                    lane % 4,
-                    {open_chain(a.chains, first + lane / 4), open_chain(a.chains, first + lane / 4 + 8)}};
-    MmaPositions<C, kState.positions_shared> x(tile.own);
-    tile.load(x);
-    if constexpr (C::kVariant.mala) {
-      MmaMala<C>(tile, x).run();
-    } else {
-      MmaLangevin<C>(tile, x).run();
-    }
-    tile.store(x, first);
+    tensor_cores::MmaTile<C> tile(a, network, own, first, counter);
+    tile.load();
+    run_sampler(tile, a.n);
+    tile.store();
   }
   add_counts(counter, a.counts);
 }

@@ -27,7 +27,7 @@ struct MmaArguments {
   MmaImage image;
   ChainsView chains;
   StepView step;
-  std::int64_t n_steps;
+  std::int64_t n;  // transitions
   ChainCounts* counts;
 };
 
@@ -40,7 +40,7 @@ struct MmaPlan {
 
 // The kernel compiled ahead of time, as cudaLaunchKernel takes it; null when there is none.
 const void* compiled_mma_kernel(const MmaShape& shape, const MmaVariant& variant);
-// Shapes that have one: every variant of each.
+// Shapes that have them: langevin, limited or not, and mala, both splits.
 inline constexpr MmaShape kCompiledMmaShapes[] = {
     {16, false, 2, {128, 128}, ActivationKind::silu},
     {64, true, 2, {128, 128}, ActivationKind::silu},

@@ -6,25 +6,26 @@
 
 namespace ebm {
 
-template <int Shape, bool Split, bool Mala, bool Limited>
+template <int Shape, bool Split, SamplerKind Kind, bool Limited>
 struct CompiledMma {
   static constexpr MmaShape kShape = kCompiledMmaShapes[Shape];
-  static constexpr MmaVariant kVariant{Split, Mala, Limited};
+  static constexpr MmaVariant kVariant = mma_variant(Split, Kind, Limited);
 };
 
+// Null for what is compiled when it is first asked for.
+template <int Shape, SamplerKind Kind, bool Limited>
+const void* compiled_mma_kernel(const MmaVariant& v) {
+  void (*const kernel)(MmaArguments) = v.split ? mma_chains_kernel<CompiledMma<Shape, true, Kind, Limited>>
+                                               : mma_chains_kernel<CompiledMma<Shape, false, Kind, Limited>>;
+  return reinterpret_cast<const void*>(kernel);
+}
 template <int Shape>
 const void* compiled_mma_kernel(const MmaVariant& v) {
-  const auto address = [](void (*kernel)(MmaArguments)) { return reinterpret_cast<const void*>(kernel); };
-  if (v.mala) {
-    return v.split ? address(mma_chains_kernel<CompiledMma<Shape, true, true, false>>)
-                   : address(mma_chains_kernel<CompiledMma<Shape, false, true, false>>);
-  }
-  if (v.limited) {
-    return v.split ? address(mma_chains_kernel<CompiledMma<Shape, true, false, true>>)
-                   : address(mma_chains_kernel<CompiledMma<Shape, false, false, true>>);
-  }
-  return v.split ? address(mma_chains_kernel<CompiledMma<Shape, true, false, false>>)
-                 : address(mma_chains_kernel<CompiledMma<Shape, false, false, false>>);
+  if (v.tempered) return nullptr;
+  if (v.kind == SamplerKind::mala) return compiled_mma_kernel<Shape, SamplerKind::mala, false>(v);
+  if (v.kind != SamplerKind::langevin) return nullptr;
+  return v.limited ? compiled_mma_kernel<Shape, SamplerKind::langevin, true>(v)
+                   : compiled_mma_kernel<Shape, SamplerKind::langevin, false>(v);
 }
 
 }  // namespace ebm

@@ -1,115 +1,390 @@
-// The 16 chains of a warp: where they come from, their random numbers, where they go. What both transitions need.
+// The Tile of the tensor-core engine (ebmcuda/samplers/body.hpp): the 16 chains of a warp, in two groups, the row
+// halves of a product. A thread holds a quarter of one chain of each: its blocks i are dimensions 16 i + 4 t .. + 3, t
+// = lane mod 4. Dimensions beyond D hold zeros, because all that comes into a row is zero there.
 #pragma once
 
+#include "kernels/chains/body.cuh"
 #include "kernels/chains/chain_source.cuh"
 #include "kernels/chains/mma_chains.hpp"
 #include "kernels/energy/mma_network.cuh"
 
-namespace ebm {
+// The bodies are looked up in the namespace of their Tile.
+namespace ebm::tensor_cores {
+
+// What is rare where chains are Metropolis-adjusted is not inlined there: it is kept out of the registers and the
+// instruction cache of the steps. Each of dimensions d .. d + 3; zeros beyond D.
+template <bool Exact = false>
+__device__ __forceinline__ ChainBlock start_block(const MmaArguments& a, std::uint64_t id, std::uint64_t step, int d) {
+  const PhiloxWords w = philox(a.chains.seed, Purpose::initial_position, id, step, static_cast<std::uint32_t>(d / 4));
+  ChainBlock start;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    start.v[i] = Exact || d + i < a.net.dim ? start_position(a.step, d + i, word_of(w, i)) : 0.0f;
+  }
+  return start;
+}
+__device__ __noinline__ inline ChainBlock rare_start_block(const MmaArguments& a, std::uint64_t id, std::uint64_t step,
+                                                           int d) {
+  return start_block(a, id, step, d);
+}
+__device__ __noinline__ inline bool rare_outside_start(const MmaArguments& a, int d, ChainBlock x) {
+  bool out = false;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) out = out || (d + i < a.net.dim && outside_start_region(a.step, d + i, x.v[i]));
+  return out;
+}
+// x + d_a - d_b of two training points.
+__device__ __noinline__ inline ChainBlock rare_difference(const MmaArguments& a, std::uint32_t first,
+                                                          std::uint32_t second, int d, ChainBlock x) {
+  const std::size_t dim = static_cast<std::size_t>(a.net.dim);
+  const float* from = a.step.data + index_below(first, a.step.n_data) * dim;
+  const float* to = a.step.data + index_below(second, a.step.n_data) * dim;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if (d + i < a.net.dim) x.v[i] += from[d + i] - to[d + i];
+  }
+  return x;
+}
 
 template <class C>
-struct MmaTile {
-  const MmaArguments& a;
-  const MmaNetworkPass<C>& network;
-  Counter& counter;
-  float step_size;
-  float4* own;  // this lane's blocks of 4 for positions, 32 apart
-  int lane, t;
-  Chain chain[2];
+class MmaTile {
+  static constexpr int kSlopeWords = C::kState.slope_offset(C::kLayers - 1);
+  static constexpr int kHeld = C::kState.positions_shared ? 1 : C::kState.hot_rows;  // rows in registers
+  static constexpr bool kExact = C::kShape.exact, kLimited = C::kVariant.limited, kTempered = C::kVariant.tempered;
+  using Pass = MmaNetworkPass<C>;
 
-  // A lane's dimensions beyond D hold zeros; with an exact shape there are none.
-  __device__ __forceinline__ int dimension(int i, int e) const { return 16 * i + 4 * t + e; }
-  __device__ __forceinline__ bool real(int i, int e) const { return C::kShape.exact || dimension(i, e) < a.net.dim; }
-  __device__ __forceinline__ bool group_real(int i) const { return C::kShape.exact || 16 * i < a.net.dim; }
+ public:
+  static constexpr int kGroups = 2;
+  using Real = float;
+  using Bool = bool;
+  using Block = ChainBlock;
+  // A gradient without the confinement's part and in units of `unscale`.
+  struct Slope {
+    Block raw;
+  };
 
-  __device__ PhiloxWords words(Purpose purpose, int h, std::uint64_t step, int block) const {
-    return philox(a.chains.seed, purpose, chain[h].id, step, static_cast<std::uint32_t>(block));
+  // The chains `first` .. `first` + 15; `own` is the warp's part of shared memory.
+  __device__ __forceinline__ MmaTile(const MmaArguments& arguments, const Pass& network, float* own, std::int64_t first,
+                                     Counter& counter)
+      : a_(arguments),
+        network_(network),
+        counter_(counter),
+        step_size_(step_size_of(arguments.step)),
+        lane_(threadIdx.x % 32),
+        t_(lane_ % 4),
+        first_(first),
+        shared_(reinterpret_cast<float4*>(own + kSlopeWords * 32) + lane_),
+        chain_{open_chain(arguments.chains, first + lane_ / 4), open_chain(arguments.chains, first + lane_ / 4 + 8)} {
+    if constexpr (kTempered) {
+#pragma unroll
+      for (int g = 0; g < 2; ++g) {
+        beta_[g] = chain_[g].exists ? arguments.chains.beta[chain_[g].row] : 1.0f;
+      }
+    }
   }
-  __device__ __forceinline__ NormalBlock noise(int h, std::uint64_t step, int i) const {
-    const PhiloxWords w = words(Purpose::langevin_noise, h, step, 4 * i + t);
+
+  __device__ static constexpr bool nowhere() { return false; }
+  __device__ static constexpr float zero() { return 0.0f; }
+  __device__ static float infinity() { return __int_as_float(0x7f800000); }
+  __device__ static constexpr Block zero_block() { return {}; }
+
+  __device__ static constexpr int first_block() { return 0; }
+  __device__ static constexpr int end_block() { return C::kGroups; }
+  __device__ static constexpr int block_stride() { return 1; }
+
+  __device__ __forceinline__ Block get(int row, int g, int b) const {
+    return block_of(in_registers(row) ? held_[place(row)][b][g] : *shared(row, g, b));
+  }
+  __device__ __forceinline__ void set(int row, int g, int b, const Block& block) {
+    (in_registers(row) ? held_[place(row)][b][g] : *shared(row, g, b)) = float4_of(block);
+  }
+  __device__ __forceinline__ void set_where(bool where, int row, int g, int b, const Block& block) {
+    if (where) set(row, g, b, block);
+  }
+
+  __device__ __forceinline__ float step_size() const { return step_size_; }
+  __device__ __forceinline__ float own(int i) const { return a_.step.own[i]; }
+  __device__ __forceinline__ float jump_prob() const { return a_.step.jump_prob; }
+  __device__ __forceinline__ float difference_prob() const { return a_.step.difference_prob; }
+  __device__ __forceinline__ float temperature(int g) const { return kTempered ? 1.0f / beta_[g] : 1.0f; }
+
+  __device__ __forceinline__ PhiloxWords words(Purpose purpose, int g, std::int64_t offset, int block) const {
+    return philox(a_.chains.seed, purpose, chain_[g].id, chain_[g].step + static_cast<std::uint64_t>(offset),
+                  static_cast<std::uint32_t>(block));
+  }
+  __device__ __forceinline__ Block normals(Purpose purpose, int g, std::int64_t offset, int b) const {
+    if (!block_real(b)) return {};
+    const NormalBlock n = normals_of(words(purpose, g, offset, 4 * b + t_));
+    return masked(b, {{n.n[0], n.n[1], n.n[2], n.n[3]}});
+  }
+  __device__ __forceinline__ Block uniform_start(int g, std::int64_t offset, int b) const {
+    const std::uint64_t step = chain_[g].step + static_cast<std::uint64_t>(offset);
+    return C::kVariant.metropolis ? rare_start_block(a_, chain_[g].id, step, dimension(b, 0))
+                                  : start_block<kExact>(a_, chain_[g].id, step, dimension(b, 0));
+  }
+
+  __device__ __forceinline__ float clip(float g) const {
+    return fminf(fmaxf(g, -a_.step.grad_clip), a_.step.grad_clip);
+  }
+  __device__ __forceinline__ Block clip(const Block& g) const {
+    return {{clip(g.v[0]), clip(g.v[1]), clip(g.v[2]), clip(g.v[3])}};
+  }
+  __device__ __forceinline__ Block clamp(int b, Block x) const {
+    if constexpr (kLimited) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        if (a_.step.clamp_lo == nullptr || !real(b, i)) continue;
+        x.v[i] = fminf(fmaxf(x.v[i], a_.step.clamp_lo[dimension(b, i)]), a_.step.clamp_hi[dimension(b, i)]);
+      }
+    }
+    return x;
+  }
+  __device__ __forceinline__ bool outside_clamp(int b, const Block& x) const {
+    bool out = false;
+    if (a_.step.clamp_lo == nullptr) return out;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int d = dimension(b, i);
+      out = out || (real(b, i) && (x.v[i] < a_.step.clamp_lo[d] || x.v[i] > a_.step.clamp_hi[d]));
+    }
+    return out;
+  }
+  __device__ __forceinline__ bool outside_start(int b, const Block& x) const {
+    return rare_outside_start(a_, dimension(b, 0), x);
+  }
+
+  __device__ __forceinline__ float sum(float part) const { return Pass::quad_sum(part); }
+  __device__ __forceinline__ bool any(bool part) const { return Pass::quad_any(part, lane_); }
+  __device__ __forceinline__ bool here(bool where) const { return where; }
+  __device__ __forceinline__ bool somewhere(bool where) const { return __any_sync(0xFFFFFFFFu, where); }
+  __device__ __forceinline__ bool somewhere(const float (&trouble)[2]) const {
+    return somewhere(in_trouble(trouble[0]) || in_trouble(trouble[1]));
+  }
+
+  __device__ __forceinline__ void count(Move move, int g, bool proposed, bool accepted) {
+    if (speaks(g)) counter_.count(move, proposed, accepted);
+  }
+  __device__ __forceinline__ void restart(int row, int g, bool where, std::int64_t offset) {
+    if (!where) return;
+    start(row, g, offset);
+    if (!speaks(g)) return;
+    ++counter_.restarts;
+    if (a_.chains.restarted != nullptr) a_.chains.restarted[chain_[g].row] = 1;
+  }
+  __device__ __forceinline__ void set_differences(int row, int g, bool where, std::int64_t offset) {
+    if (!where) return;
+    const PhiloxWords w = words(Purpose::difference, g, offset, 0);
+#pragma unroll
+    for (int b = 0; b < C::kGroups; ++b) {
+      set(row, g, b, rare_difference(a_, w.r0, w.r1, dimension(b, 0), get(kX, g, b)));
+    }
+  }
+
+  // --------------------------------------------------------------------------------------------------- evaluation
+
+  // The update takes each block of the gradient as the last product gives it: no row holds a gradient, and the halves
+  // of x that the next product takes are made at once.
+  __device__ __forceinline__ void begin_sweeps() { put_row(kX, input_); }
+  template <class Update>
+  __device__ __forceinline__ void sweep(float (&trouble)[2], const Update& update) {
+    // Not a constant of the loop to the compiler, which would keep the rounds of Philox that depend on it in registers.
+    asm volatile("" : "+l"(chain_[0].id), "+l"(chain_[1].id));
+    trouble[0] = trouble[1] = 0.0f;
+    float unused[2];
+    network_.template evaluate<false>(input_, unused, [&](int b, int g, float4 raw) {
+      if (!block_real(b)) return;
+      const Block next = update(g, b, get(kX, g, b), Slope{block_of(raw)});
+      set(kX, g, b, next);
+      put_positions(input_, b, g, float4_of(next));
+    });
+  }
+  __device__ __forceinline__ Block descend(int, int, const Block& x, const Slope& slope, float& trouble) const {
+    const float kappa = 2.0f * network_.half_confinement;
+    if constexpr (kLimited) {
+      // A clipped gradient or a clamped position may look sound.
+      const Block gradient = confined(kappa, x, slope.raw);
+      watch(trouble, gradient);
+      return mul_add(-step_size_, clip(gradient), x);
+    } else {
+      // In two roundings.
+      return mul_add(-network_.unscale * step_size_, slope.raw, mul_add(-kappa * step_size_, x, x));
+    }
+  }
+
+  __device__ __forceinline__ void evaluate(int from, int to, float (&energy)[2]) {
+    typename C::Input input;
+    put_row(from, input);
+    float partial[2];
+    const float kappa = 2.0f * network_.half_confinement;
+    network_.template evaluate<true>(input, partial, [&](int b, int g, float4 raw) {
+      Block gradient = confined(kappa, get(from, g, b), block_of(raw));
+      if constexpr (kTempered) gradient = mul_add(beta_[g], gradient, zero_block());
+      set(to, g, b, gradient);
+    });
+#pragma unroll
+    for (int g = 0; g < 2; ++g) {
+      float square = 0.0f;
+#pragma unroll
+      for (int b = 0; b < C::kGroups; ++b) {
+        const Block x = get(from, g, b);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) square = fmaf(x.v[i], x.v[i], square);
+      }
+      const float part = fmaf(network_.half_confinement, square, network_.unscale * partial[g]);
+      energy[g] = sum(part) + network_.out_bias;
+      if constexpr (kTempered) {
+        evaluated_[g] = energy[g];
+        energy[g] *= beta_[g];
+      }
+    }
+  }
+
+  // From launch to launch only E is kept, for whoever swaps temperatures. The same x gives the same bits of E and grad
+  // E again.
+  __device__ __forceinline__ bool recall(float (&)[2]) const { return false; }
+  __device__ __forceinline__ void keep(int g, bool where) {
+    if constexpr (kTempered) kept_[g] = where ? evaluated_[g] : kept_[g];
+  }
+  __device__ __forceinline__ void condemn(int g, bool where) {
+    if constexpr (kTempered) kept_[g] = where ? infinity() : kept_[g];
+  }
+  __device__ __forceinline__ void remember(const float (&)[2]) const {
+    if constexpr (kTempered) {
+#pragma unroll
+      for (int g = 0; g < 2; ++g) {
+        if (a_.chains.energy != nullptr && speaks(g)) a_.chains.energy[chain_[g].row] = kept_[g];
+      }
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ from and to memory
+
+  __device__ void load() {
+    const float* from = a_.chains.source == ChainSource::data ? a_.chains.batch : a_.chains.x;
+#pragma unroll
+    for (int g = 0; g < 2; ++g) {
+#pragma unroll
+      for (int b = 0; b < C::kGroups; ++b) {
+        Block x{};
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          if (!chain_[g].exists || chain_[g].fresh || !real(b, i)) continue;
+          x.v[i] = from[chain_[g].row * a_.net.dim + dimension(b, i)];
+        }
+        set(kX, g, b, x);
+      }
+      if (chain_[g].fresh) start(kX, g, 0);
+      if (t_ == 0) counter_.reinitialized += chain_[g].reinitialized;
+    }
+  }
+  __device__ void store() const {
+#pragma unroll
+    for (int g = 0; g < 2; ++g) {
+      if (!chain_[g].exists) continue;
+      const std::int64_t index = first_ + lane_ / 4 + 8 * g;
+#pragma unroll
+      for (int b = 0; b < C::kGroups; ++b) {
+        const Block x = get(kX, g, b);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          if (!real(b, i)) continue;
+          const int d = dimension(b, i);
+          if (a_.chains.x != nullptr) a_.chains.x[chain_[g].row * a_.net.dim + d] = x.v[i];
+          if (a_.chains.batch != nullptr) a_.chains.batch[(a_.chains.n + index) * a_.net.dim + d] = x.v[i];
+        }
+      }
+      if (t_ != 0 || a_.chains.steps == nullptr) continue;
+      a_.chains.steps[chain_[g].row] = chain_[g].step + static_cast<std::uint64_t>(a_.n * a_.step.evaluations);
+    }
+  }
+
+ private:
+  // (Device code cannot call a function of a constant that is a member.)
+  __device__ static constexpr bool in_registers(int row) {
+    constexpr MmaState state = C::kState;
+    return state.hot(row) && !state.positions_shared;
+  }
+  __device__ static constexpr int place(int row) {
+    constexpr MmaState state = C::kState;
+    return state.place(row);
+  }
+  __device__ __forceinline__ float4* shared(int row, int g, int b) const {
+    return shared_ + ((place(row) * C::kGroups + b) * 2 + g) * 32;
+  }
+  __device__ static Block block_of(float4 v) { return {{v.x, v.y, v.z, v.w}}; }
+  __device__ static float4 float4_of(const Block& v) { return {v.v[0], v.v[1], v.v[2], v.v[3]}; }
+
+  // With an exact shape there are no dimensions beyond D.
+  __device__ __forceinline__ int dimension(int b, int i) const { return 16 * b + 4 * t_ + i; }
+  __device__ __forceinline__ bool real(int b, int i) const { return kExact || dimension(b, i) < a_.net.dim; }
+  __device__ __forceinline__ bool block_real(int b) const { return kExact || 16 * b < a_.net.dim; }
+  __device__ __forceinline__ Block masked(int b, Block v) const {
+    if constexpr (!kExact) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) v.v[i] = real(b, i) ? v.v[i] : 0.0f;
+    }
+    return v;
+  }
+  // Whether this thread is the one that counts for its chain.
+  __device__ __forceinline__ bool speaks(int g) const { return t_ == 0 && chain_[g].exists; }
+
+  __device__ static NormalBlock normals_of(const PhiloxWords& w) {
 #if defined(__CUDA_ARCH__)
     if constexpr (C::kFast) return fast_normal_block(w);
 #endif
     return normal_block(w);
   }
-  __device__ __forceinline__ float clip(float g) const { return fminf(fmaxf(g, -a.step.grad_clip), a.step.grad_clip); }
-  __device__ __forceinline__ float4 clip(float4 g) const { return {clip(g.x), clip(g.y), clip(g.z), clip(g.w)}; }
-  // Zeros beyond D.
-  __device__ __forceinline__ float4 masked(int i, float4 v) const {
-    if constexpr (!C::kShape.exact) {
-      v = {real(i, 0) ? v.x : 0.0f, real(i, 1) ? v.y : 0.0f, real(i, 2) ? v.z : 0.0f, real(i, 3) ? v.w : 0.0f};
-    }
-    return v;
-  }
-
-  // f(i, h) over this lane's blocks of 4.
-  template <class Block>
-  __device__ __forceinline__ static void each(Block&& f) {
+  __device__ __forceinline__ void start(int row, int g, std::int64_t offset) {
 #pragma unroll
-    for (int i = 0; i < C::kGroups; ++i) {
-#pragma unroll
-      for (int h = 0; h < 2; ++h) f(i, h);
+    for (int b = 0; b < C::kGroups; ++b) {
+      if (block_real(b)) set(row, g, b, uniform_start(g, offset, b));
     }
   }
-
-  template <class Positions>
-  __device__ __forceinline__ void start_uniform(Positions& x, int h, std::uint64_t step) const {
+  __device__ __forceinline__ void put_row(int row, typename C::Input& input) const {
 #pragma unroll
-    for (int i = 0; i < C::kGroups; ++i) {
-      if (!group_real(i)) continue;
-      const PhiloxWords w = words(Purpose::initial_position, h, step, 4 * i + t);
-      x.set(i, h, masked(i, {uniform_start(w.r0), uniform_start(w.r1), uniform_start(w.r2), uniform_start(w.r3)}));
+    for (int b = 0; b < C::kGroups; ++b) {
+#pragma unroll
+      for (int g = 0; g < 2; ++g) put_positions(input, b, g, float4_of(get(row, g, b)));
     }
   }
-
-  template <class Positions>
-  __device__ void load(Positions& x) const {
-    const float* from = a.chains.source == ChainSource::data ? a.chains.batch : a.chains.x;
-    each([&](int i, int h) {
-      float v[4] = {};
+  __device__ __forceinline__ Block confined(float kappa, const Block& x, const Block& raw) const {
+    Block gradient;
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        if (!chain[h].exists || chain[h].fresh || dimension(i, e) >= a.net.dim) continue;
-        v[e] = from[chain[h].row * a.net.dim + dimension(i, e)];
-      }
-      x.set(i, h, make_float4(v[0], v[1], v[2], v[3]));
-    });
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      if (chain[h].fresh) start_uniform(x, h, chain[h].step);
-      if (t == 0) counter.reinitialized += chain[h].reinitialized;
-    }
+    for (int i = 0; i < 4; ++i) gradient.v[i] = fmaf(kappa, x.v[i], network_.unscale * raw.v[i]);
+    return gradient;
   }
 
-  template <class Positions>
-  __device__ void store(const Positions& x, std::int64_t first) const {
-    each([&](int i, int h) {
-      if (!chain[h].exists) return;
-      const float4 block = x.get(i, h);
-      const float v[4] = {block.x, block.y, block.z, block.w};
-      const std::int64_t index = first + lane / 4 + 8 * h;
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int d = dimension(i, e);
-        if (d >= a.net.dim) continue;
-        if (a.chains.x != nullptr) a.chains.x[chain[h].row * a.net.dim + d] = v[e];
-        if (a.chains.batch != nullptr) a.chains.batch[(a.chains.n + index) * a.net.dim + d] = v[e];
-      }
-    });
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      if (!chain[h].exists || t != 0 || a.chains.steps == nullptr) continue;
-      a.chains.steps[chain[h].row] = chain[h].step + static_cast<std::uint64_t>(a.n_steps);
-    }
-  }
-
-  template <class Positions>
-  __device__ void restart(Positions& x, int h, std::uint64_t step) const {
-    start_uniform(x, h, step);
-    if (t != 0 || !chain[h].exists) return;
-    ++counter.restarts;
-    if (a.chains.restarted != nullptr) a.chains.restarted[chain[h].row] = 1;
-  }
+  const MmaArguments& a_;
+  const Pass& network_;
+  Counter& counter_;
+  float step_size_;
+  int lane_, t_;
+  std::int64_t first_;
+  float4* shared_;  // this lane's blocks of the rows in shared memory, 32 apart
+  Chain chain_[2];
+  float beta_[2], evaluated_[2], kept_[2];  // tempered: 1 / temperature, E of the last evaluation and of x
+  float4 held_[kHeld][C::kGroups][2];       // the others
+  typename C::Input input_;                 // x, for sweeps
 };
 
-}  // namespace ebm
+#define EBM_SAMPLER_BODY
+#define EBM_BODY __device__ __forceinline__
+#define EBM_LAMBDA
+#define EBM_UNROLL _Pragma("unroll")
+#define EBM_NO_UNROLL _Pragma("unroll 1")
+#include "ebmcuda/samplers/all.hpp"
+#undef EBM_SAMPLER_BODY
+#undef EBM_BODY
+#undef EBM_LAMBDA
+#undef EBM_UNROLL
+#undef EBM_NO_UNROLL
+
+template <class C>
+__device__ __forceinline__ void run_sampler(MmaTile<C>& tile, std::int64_t n) {
+#define EBM_RUN(name, type) \
+  if constexpr (C::kVariant.kind == SamplerKind::name) run_##name(tile, n);
+  EBM_SAMPLERS(EBM_RUN)
+#undef EBM_RUN
+}
+
+}  // namespace ebm::tensor_cores

@@ -97,9 +97,9 @@ struct Evaluator {
     __syncthreads();
   }
 
-  // With a base: E0(x), and gradient = beta gradient + (1 - beta) grad E0. `view` describes R as a layer.
-  __device__ float mix_base(const BaseView& base, const LayerView& view, float beta, const float* x,
-                            float* gradient) const {
+  // With a base: E0(x) and its gradient, as energy_gradient() of E. `view` describes R as a layer.
+  __device__ float base_energy_gradient(const BaseView& base, const LayerView& view, const float* x,
+                                        float* gradient) const {
     float* difference = row(layout.base_difference);
     float* residual = row(layout.base_residual);
     for (int d = lane.part; d < view.in_pad; d += kParts) {
@@ -115,13 +115,8 @@ struct Evaluator {
       square = fmaf(r, r, square);
     }
     const float energy = 0.5f * sum_over_parts(square);
-    multiply_transposed<Tile>(lane, view, base.root, residual, [&](int k, const float4& sum) {
-      float* g = gradient + k * Tile + lane.quad;
-      const float4 own = load4(g);
-      const float rest = 1.0f - beta;
-      store4(g, make_float4(fmaf(beta, own.x, rest * sum.x), fmaf(beta, own.y, rest * sum.y),
-                            fmaf(beta, own.z, rest * sum.z), fmaf(beta, own.w, rest * sum.w)));
-    });
+    multiply_transposed<Tile>(lane, view, base.root, residual,
+                              [&](int k, const float4& sum) { store4(gradient + k * Tile + lane.quad, sum); });
     __syncthreads();
     return energy;
   }

@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kParts* Tile) evaluate_kernel(const __grid_con
     }
     __syncthreads();
     if (view.base_energy != nullptr) {
-      const float base = evaluator.mix_base(view.base, view.base_layer, 0.0f, x, gradient);
+      const float base = evaluator.base_energy_gradient(view.base, view.base_layer, x, gradient);
       if (exists && lane.part == 0) view.base_energy[row] = base;
       __syncthreads();
     }

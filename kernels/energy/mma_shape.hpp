@@ -3,6 +3,9 @@
 #pragma once
 
 #include "kernels/math/activation.hpp"
+// After portable.hpp, whose integers it needs at run time.
+#include "ebmcuda/samplers/all.hpp"
+#include "kernels/chains/rows.hpp"
 
 namespace ebm {
 
@@ -44,25 +47,48 @@ struct MmaShape {
 
 // One kernel of a shape.
 struct MmaVariant {
-  bool split;    // fp16x3, else fp16
-  bool mala;     // else Langevin
-  bool limited;  // Langevin with grad_clip or a clamp; Metropolis-adjusted chains always look
+  bool split;  // fp16x3, else fp16
+  SamplerKind kind;
+  bool metropolis;  // the sampler's Traits
+  int rows;
+  bool limited;   // a sampler that sweeps, with grad_clip or a clamp; Metropolis-adjusted chains always look
+  bool tempered;  // Metropolis-adjusted chains on beta E
   bool operator==(const MmaVariant&) const = default;
 
   // Terms of the forward and backward products. Metropolis-adjusted chains need E at single-precision grade: their
   // forward pass is always split, so that fp16 means a half-precision gradient, which costs acceptance but no
   // exactness.
-  EBM_HD constexpr int forward() const { return split || mala ? 3 : 1; }
+  EBM_HD constexpr int forward() const { return split || metropolis ? 3 : 1; }
   EBM_HD constexpr int backward() const { return split ? 3 : 1; }
   // Of the weights in shared memory: hi, or hi and lo.
   EBM_HD constexpr int copies() const { return forward() == 3 ? 2 : 1; }
 };
 
+#if !defined(__CUDACC_RTC__)
+constexpr MmaVariant mma_variant(bool split, SamplerKind kind, bool limited = false, bool tempered = false) {
+  MmaVariant variant{split, kind, false, 0, limited, tempered};
+  switch (kind) {
+#define EBM_ROWS(name, type)                        \
+  case SamplerKind::name:                           \
+    variant.metropolis = type::Traits::kMetropolis; \
+    variant.rows = type::Traits::kRows;             \
+    break;
+    EBM_SAMPLERS(EBM_ROWS)
+#undef EBM_ROWS
+  }
+  variant.limited = limited && !variant.metropolis;
+  variant.tempered = tempered && variant.metropolis;
+  return variant;
+}
+#endif
+
 // What a lane keeps in shared memory, and how many warps have registers enough.
 struct MmaState {
   bool slopes_shared;           // act' of all but the last layer; else in registers
-  bool positions_shared;        // x (Metropolis-adjusted: the proposal and its gradient); else in registers
+  bool positions_shared;        // the rows that an evaluation reads and writes; else in registers
   int slope_words[kMaxHidden];  // per lane, by layer
+  int first_hot, hot_rows;      // those rows: x, or the proposal and its gradient
+  int cold_rows;                // always in shared memory
   int words;                    // per lane in all
   int most_warps;               // per block
 
@@ -72,22 +98,31 @@ struct MmaState {
     for (int k = 0; k < l; ++k) before += slope_words[k];
     return before;
   }
+  EBM_HD constexpr bool hot(int row) const { return row >= first_hot && row < first_hot + hot_rows; }
+  // The place of a row among those in shared memory; the hot ones, if they are there, come first.
+  EBM_HD constexpr int place(int row) const {
+    if (hot(row)) return row - first_hot;
+    return (positions_shared ? hot_rows : 0) + (row < kProposal ? row : row - 2);
+  }
 
   EBM_HD static constexpr MmaState of(const MmaShape& shape, const MmaVariant& variant) {
     MmaState s{};
     const bool wide = shape.widest() > 128;
     s.slopes_shared = variant.split || wide || shape.layers > 3;
     // 12 warps leave 168 registers to a lane, 8 leave 255.
-    s.most_warps = variant.split || variant.mala || wide || shape.layers > 2 || shape.dim > 64 ? 8 : 12;
+    s.most_warps = variant.split || variant.metropolis || wide || shape.layers > 2 || shape.dim > 64 ? 8 : 12;
     // The half-precision Langevin kernel needs x only where it updates it: what it computes with are x's halves. So x
     // makes way where registers are short.
     s.positions_shared = wide || shape.dim > 64 || s.most_warps == 12;
+    // A sampler that sweeps has no gradient in a row, and no proposal.
+    s.first_hot = variant.metropolis ? kProposal : kX;
+    s.hot_rows = variant.metropolis ? 2 : 1;
+    s.cold_rows = variant.rows - 2;
     for (int l = 0; s.slopes_shared && l + 1 < shape.layers; ++l) {
       s.slope_words[l] = variant.backward() == 3 ? shape.width[l] / 2 : shape.width[l] / 4;
       s.words += s.slope_words[l];
     }
-    if (variant.mala) s.words += shape.dim;  // x and g of the current state
-    if (s.positions_shared) s.words += variant.mala ? shape.dim : shape.dim / 2;
+    s.words += (s.cold_rows + (s.positions_shared ? s.hot_rows : 0)) * shape.dim / 2;
     return s;
   }
 };

@@ -7,13 +7,14 @@
 namespace ebm {
 
 struct TileLayout {  // numbers of rows (of one float per chain) from the start of the working memory
-  int x, gradient, proposal, proposal_gradient;
-  int base_difference, base_residual;  // with a base only
-  int activation[2];                   // a_l, alternating
-  int delta[kMaxLayers - 1];           // first act'(z_l), then dE/dz_l
-  int head;                            // f, then dE/df
-  int parts;                           // 2 kParts rows of partial sums and flags
-  int rows;                            // in all
+  int x, gradient;   // the sampler's rows, padded(D) each: these two, and behind them what else it asks for
+  int own_gradient;  // of E alone, for chains that keep it
+  int base_gradient, base_difference, base_residual;  // with a base only
+  int activation[2];                                  // a_l, alternating
+  int delta[kMaxLayers - 1];                          // first act'(z_l), then dE/dz_l
+  int head;                                           // f, then dE/df
+  int parts;                                          // 2 kParts rows of partial sums and flags
+  int rows;                                           // in all
 };
 
 struct TilePolicy {

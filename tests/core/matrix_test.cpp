@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <concepts>
 #include <limits>
+#include <utility>
 
 #include "tests/files/support.hpp"
 
@@ -12,6 +14,26 @@ namespace {
 
 using test::contains;
 using test::message_of;
+
+// A view of a temporary would outlive it: none of these compiles.
+template <class T>
+concept GivesViews = requires(T&& x) {
+  std::forward<T>(x).values();
+  std::forward<T>(x).row(0);
+  std::forward<T>(x).data();
+  std::forward<T>(x).view();
+};
+template <class T>
+concept GivesSomeView = requires(T&& x) {
+  std::forward<T>(x).values();
+}
+|| requires(T&& x) { std::forward<T>(x).row(0); }
+|| requires(T&& x) { std::forward<T>(x).data(); }
+|| requires(T&& x) { std::forward<T>(x).view(); };
+static_assert(GivesViews<Matrix&> && GivesViews<const Matrix&>);
+static_assert(!GivesSomeView<Matrix> && !GivesSomeView<const Matrix>);
+static_assert(std::convertible_to<Matrix&, MatrixView> && std::convertible_to<const Matrix&, MatrixView>);
+static_assert(!std::convertible_to<Matrix, MatrixView> && !std::convertible_to<const Matrix, MatrixView>);
 
 TEST(Matrix, CountMustBeRowsTimesColumns) {
   EXPECT_EQ(Matrix(2, 2, {1, 2, 3, 4})(1, 0), 3.0f);
@@ -40,7 +62,8 @@ TEST(Matrix, LabelsFromColumn) {
                        "labels = 0.5: must be a whole number in 0 .. 2^24 - 1 (row 0, column 0)"));
   EXPECT_TRUE(contains(message_of<ConfigError>([&] { labels_from_column(x, 2); }), "column = 2"));
   for (const float bad : {-1.0f, 16777216.0f, INFINITY, std::numeric_limits<float>::quiet_NaN()}) {
-    EXPECT_THROW(labels_from_column(Matrix(1, 1, {bad}), 0), ConfigError) << bad;
+    const Matrix column(1, 1, {bad});
+    EXPECT_THROW(labels_from_column(column, 0), ConfigError) << bad;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "kernels/math/philox.hpp"
 #include "tests/files/support.hpp"
@@ -14,6 +15,22 @@ namespace {
 
 using test::contains;
 using test::message_of;
+
+// A view of a temporary would outlive it: none of these compiles.
+template <class T>
+concept GivesViews = requires(T&& model) {
+  std::forward<T>(model).parameters();
+  std::forward<T>(model).weight(0);
+  std::forward<T>(model).bias(0);
+};
+template <class T>
+concept GivesSomeView = requires(T&& model) {
+  std::forward<T>(model).parameters();
+}
+|| requires(T&& model) { std::forward<T>(model).weight(0); }
+|| requires(T&& model) { std::forward<T>(model).bias(0); };
+static_assert(GivesViews<Mlp&> && GivesViews<const Mlp&>);
+static_assert(!GivesSomeView<Mlp> && !GivesSomeView<const Mlp>);
 
 MlpShape shape_of(int dim, std::vector<int> hidden, int outputs = 1) {
   MlpShape shape;
@@ -174,8 +191,9 @@ TEST(Mlp, DataUnitsAndModelSpace) {
   EXPECT_DOUBLE_EQ(model.log_volume(), std::log(2.0) + std::log(0.5));
   model.set_standardization(Standardization{{0, 0}, {3, 3}});
   EXPECT_DOUBLE_EQ(model.log_volume(), 2 * std::log(3.0));
-  EXPECT_TRUE(contains(message_of<ConfigError>([&] { model.to_model_space(Matrix(1, 3)); }),
-                       "x = 3 columns: the model takes D = 2"));
+  const Matrix wide(1, 3);
+  EXPECT_TRUE(
+      contains(message_of<ConfigError>([&] { model.to_model_space(wide); }), "x = 3 columns: the model takes D = 2"));
   EXPECT_THROW(model.to_data_units(Matrix(1, 1)), ConfigError);
 }
 

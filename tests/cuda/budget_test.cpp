@@ -8,8 +8,11 @@
 
 namespace {
 
-constexpr ebm::MmaVariant kVariants[] = {{false, false, false}, {false, false, true}, {false, true, false},
-                                         {true, false, false},  {true, false, true},  {true, true, false}};
+using ebm::mma_variant;
+using Kind = ebm::SamplerKind;
+constexpr ebm::MmaVariant kVariants[] = {mma_variant(false, Kind::langevin),       mma_variant(false, Kind::mala),
+                                         mma_variant(false, Kind::langevin, true), mma_variant(true, Kind::langevin),
+                                         mma_variant(true, Kind::langevin, true),  mma_variant(true, Kind::mala)};
 
 TEST(BudgetTest, RegistersAndLocalMemory) {
   if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
@@ -20,8 +23,9 @@ TEST(BudgetTest, RegistersAndLocalMemory) {
       const int threads = 32 * ebm::MmaState::of(shape, variant).most_warps;
       EXPECT_GE(a.maxThreadsPerBlock, threads);
       EXPECT_LE(a.numRegs * threads, 65536) << "one block per multiprocessor";
-      EXPECT_LE(a.localSizeBytes, variant.mala ? 512u : 336u)
-          << shape.dim << ", " << shape.layers << ", split " << variant.split << ", mala " << variant.mala;
+      EXPECT_LE(a.localSizeBytes, variant.metropolis ? 512u : 336u)
+          << shape.dim << ", " << shape.layers << ", split " << variant.split << ", "
+          << (variant.metropolis ? "mala" : "langevin");
     }
   }
   cudaFuncAttributes headline{};

@@ -2,11 +2,16 @@
 
 #include <dlfcn.h>
 
+#include <mutex>
+
 namespace faulty {
 namespace {
 
+std::mutex mutex;  // of the counts: several threads may call
+
 // True when this call is to fail.
 bool strike() {
+  const std::scoped_lock lock(mutex);
   State& s = state();
   ++s.calls;
   if (s.failed) ++s.calls_after;
@@ -16,9 +21,28 @@ bool strike() {
   return true;
 }
 
+void counted(int delta) {
+  const std::scoped_lock lock(mutex);
+  state().live += delta;
+}
+
 cudaStream_t seen(cudaStream_t s) {
+  const std::scoped_lock lock(mutex);
   state().streams.insert(s);
   return s;
+}
+
+cudaMemcpyKind copied(cudaMemcpyKind kind) {
+  const std::scoped_lock lock(mutex);
+  if (kind != cudaMemcpyDeviceToDevice) ++state().copies;
+  return kind;
+}
+
+template <class Awaited>
+Awaited waited(Awaited what) {
+  const std::scoped_lock lock(mutex);
+  ++state().waits;
+  return what;
 }
 
 template <class Function>
@@ -54,34 +78,35 @@ void reset(long fail_at, cudaError_t code, bool sticky) {
 }  // namespace faulty
 
 // name(parameters) called with (arguments); `delta` more live objects on success.
-#define EBM_FAULTY(name, parameters, arguments, delta)      \
-  extern "C" cudaError_t name parameters {                  \
-    if (faulty::strike()) return faulty::state().code;      \
-    static const auto next = faulty::real(&name, #name);    \
-    const cudaError_t code = next arguments;                \
-    if (code == cudaSuccess) faulty::state().live += delta; \
-    return code;                                            \
+#define EBM_FAULTY(name, parameters, arguments, delta)   \
+  extern "C" cudaError_t name parameters {               \
+    if (faulty::strike()) return faulty::state().code;   \
+    static const auto next = faulty::real(&name, #name); \
+    const cudaError_t code = next arguments;             \
+    if (code == cudaSuccess) faulty::counted(delta);     \
+    return code;                                         \
   }
 #define EBM_COUNTED(name, parameters, arguments)         \
   extern "C" cudaError_t name parameters {               \
     static const auto next = faulty::real(&name, #name); \
     const cudaError_t code = next arguments;             \
-    if (code == cudaSuccess) faulty::state().live -= 1;  \
+    if (code == cudaSuccess) faulty::counted(-1);        \
     return code;                                         \
   }
 
 EBM_FAULTY(cudaMallocAsync, (void** p, size_t n, cudaStream_t s), (p, n, faulty::seen(s)), 1)
 EBM_FAULTY(cudaMallocHost, (void** p, size_t n), (p, n), 1)
 EBM_FAULTY(cudaMemcpyAsync, (void* to, const void* from, size_t n, cudaMemcpyKind kind, cudaStream_t s),
-           (to, from, n, kind, faulty::seen(s)), 0)
+           (to, from, n, faulty::copied(kind), faulty::seen(s)), 0)
 EBM_FAULTY(cudaMemsetAsync, (void* p, int v, size_t n, cudaStream_t s), (p, v, n, faulty::seen(s)), 0)
 EBM_FAULTY(cudaStreamCreateWithFlags, (cudaStream_t * s, unsigned flags), (s, flags), 1)
-EBM_FAULTY(cudaStreamSynchronize, (cudaStream_t s), (faulty::seen(s)), 0)
+EBM_FAULTY(cudaStreamSynchronize, (cudaStream_t s), (faulty::waited(faulty::seen(s))), 0)
 EBM_FAULTY(cudaGraphInstantiate, (cudaGraphExec_t * e, cudaGraph_t g, unsigned long long flags), (e, g, flags), 1)
 EBM_FAULTY(cudaGraphLaunch, (cudaGraphExec_t e, cudaStream_t s), (e, faulty::seen(s)), 0)
 EBM_FAULTY(cudaEventCreateWithFlags, (cudaEvent_t * e, unsigned flags), (e, flags), 1)
 EBM_FAULTY(cudaEventRecord, (cudaEvent_t e, cudaStream_t s), (e, faulty::seen(s)), 0)
-EBM_FAULTY(cudaEventSynchronize, (cudaEvent_t e), (e), 0)
+EBM_FAULTY(cudaEventSynchronize, (cudaEvent_t e), (faulty::waited(e)), 0)
+EBM_FAULTY(cudaStreamWaitEvent, (cudaStream_t s, cudaEvent_t e, unsigned flags), (s, e, flags), 0)
 EBM_FAULTY(cudaGetDeviceProperties, (cudaDeviceProp * p, int ordinal), (p, ordinal), 0)
 EBM_FAULTY(cudaFuncSetAttribute, (const void* f, cudaFuncAttribute a, int v), (f, a, v), 0)
 EBM_FAULTY(cudaFuncGetAttributes, (cudaFuncAttributes * a, const void* f), (a, f), 0)

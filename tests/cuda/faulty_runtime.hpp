@@ -15,6 +15,7 @@ struct State {
   bool sticky = false;  // every later call fails alike
   bool failed = false;
   long calls_after = 0;            // calls that were made after the failure
+  long copies = 0, waits = 0;      // between host and device; of the host
   long live = 0;                   // allocations, streams, events and graphs that exist
   std::set<cudaStream_t> streams;  // that copies, graphs and waits went to
 };

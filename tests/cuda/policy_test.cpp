@@ -2,6 +2,8 @@
 // same chains, points and gradients; they reject any sum whose order depends on the block.
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "host/cuda/batch_gradient.hpp"
 #include "host/cuda/devices.hpp"
 #include "host/cuda/network.hpp"
@@ -21,19 +23,40 @@ constexpr ebm::TilePolicy kPolicies[] = {
 struct Case {
   const char* name;
   ebm::MlpShape shape;
-  bool mala;
-  bool base;
+  ebm::SamplerKind kind;
+  bool base = false;
+  bool tempered = false;  // with inverse temperatures: 1, 1/2 and 1/3 in turn, or
+  float beta = 0.0f;      // this one for all
+  float scale = 1.0f;     // of E
+  float step_size = 0.05f;
 };
 
 std::vector<Case> cases() {
   using ebm::Activation;
   using ebm::Head;
-  return {{"langevin", shape_of(2, {33, 17}), false, false},
-          {"langevin, logits", shape_of(5, {16}, Activation::tanh, Head::logits, 0.3f), false, false},
-          {"mala", shape_of(9, {20, 7, 12, 5}, Activation::gelu, Head::scalar, 0.5f), true, false},
-          {"mala, logits", shape_of(3, {130}, Activation::softplus, Head::logits, 0.2f), true, false},
-          {"mala, tempered", shape_of(6, {12, 12}, Activation::elu), true, true}};
+  using ebm::SamplerKind;
+  return {
+      {"langevin", shape_of(2, {33, 17}), SamplerKind::langevin},
+      {"langevin, logits", shape_of(5, {16}, Activation::tanh, Head::logits, 0.3f), SamplerKind::langevin},
+      {"mala", shape_of(9, {20, 7, 12, 5}, Activation::gelu, Head::scalar, 0.5f), SamplerKind::mala},
+      {"mala, logits", shape_of(3, {130}, Activation::softplus, Head::logits, 0.2f), SamplerKind::mala},
+      {"mala, annealed", shape_of(6, {12, 12}, Activation::elu), SamplerKind::mala, true},
+      {"hmc", shape_of(34, {24}, Activation::silu, Head::scalar, 0.5f), SamplerKind::hmc},
+      {"malt, tempered", shape_of(7, {18, 9}, Activation::tanh, Head::scalar, 0.5f), SamplerKind::malt, false, true}};
 }
+
+// What a chain needs that keeps E and its gradient.
+struct Kept {
+  Kept(const std::shared_ptr<const ebm::Context>& context, std::size_t n, std::size_t values)
+      : energy(context, n), base_energy(context, n), gradient(context, values), base_gradient(context, values) {}
+  void apply(ebm::ChainsView* view) {
+    view->energy = energy.data();
+    view->base_energy = base_energy.data();
+    view->gradient = gradient.data();
+    view->base_gradient = base_gradient.data();
+  }
+  ebm::DeviceArray<float> energy, base_energy, gradient, base_gradient;
+};
 
 class PolicyTest : public testing::Test {
  protected:
@@ -42,11 +65,17 @@ class PolicyTest : public testing::Test {
     context_ = std::make_shared<ebm::Context>(0, nullptr);
   }
 
-  std::vector<float> run(const Case& c, const ebm::TilePolicy& policy, int blocks) const {
+  // Positions after 6 transitions, in pieces of `piece`, then E and its gradient there. Chains that keep these are
+  // asked for what they kept; that and what an evaluation gives must be the same.
+  std::vector<float> run(const Case& c, const ebm::TilePolicy& policy, int blocks, bool keeps, int piece = 6) const {
     const ebm::Context::Scope scope(*context_);
-    const ebm::Mlp model = random_network(c.shape, 3);
-    const ebm::DeviceArray<float> parameters(context_, model.parameters());
-    const ebm::Network network(context_, c.shape, parameters.data());
+    ebm::MlpShape shape = c.shape;
+    shape.confinement *= c.scale;
+    ebm::Mlp model = random_network(shape, 3);
+    for (float& w : model.weight(shape.layers() - 1)) w *= c.scale;
+    for (float& b : model.bias(shape.layers() - 1)) b *= c.scale;
+    const ebm::DeviceArray<float> parameters(context_, std::as_const(model).parameters());
+    const ebm::Network network(context_, shape, parameters.data());
     const auto n = static_cast<std::size_t>(kChains);
     const ebm::Matrix start = random_points(n, static_cast<std::size_t>(c.shape.dim), 4);
     std::vector<std::uint64_t> ids(n), steps(n, 7);
@@ -58,10 +87,14 @@ class PolicyTest : public testing::Test {
     ebm::DeviceArray<ebm::ChainCounts> counts(context_, 1);
     counts.fill_zero();
     ebm::Transition transition;
-    transition.step_size = 0.05f;
-    transition.own[0] = 0.3f;
+    transition.kind = c.kind;
+    transition.step_size = c.step_size;
     transition.jump_prob = 0.2f;
-    if (c.mala) transition.kind = ebm::SamplerKind::mala;
+    if (c.base || c.tempered) transition.grad_clip = 0.5f;
+    if (c.kind == ebm::SamplerKind::langevin) transition.own[ebm::LangevinTraits::kNoiseScale] = 0.3f;
+    if (c.kind == ebm::SamplerKind::hmc) transition.own = {3.0f, 0.2f};
+    if (c.kind == ebm::SamplerKind::malt) transition.own = {3.0f, 1.0f};
+    if (ebm::rows_of(c.kind) > 4) transition.evaluations = 3;
     const ebm::DeviceTransition step(context_, transition);
     ebm::StepView view = step.view();
     const auto dim = static_cast<std::size_t>(c.shape.dim);
@@ -80,11 +113,21 @@ class PolicyTest : public testing::Test {
     chains.ids = device_ids.data();
     chains.steps = device_steps.data();
     chains.seed = 5;
-    const ebm::OwnedPlan owned(network, {.proposal = c.mala, .base = c.base}, kChains, policy);
+    std::vector<float> temperatures(n);
+    for (std::size_t i = 0; i < n; ++i) temperatures[i] = c.beta > 0 ? c.beta : 1.0f / static_cast<float>(1 + i % 3);
+    const ebm::DeviceArray<float> beta(context_, std::span<const float>(temperatures));
+    if (c.tempered) chains.beta = beta.data();
+    Kept kept(context_, n, n * dim);
+    if (keeps) kept.apply(&chains);
+    const ebm::OwnedPlan owned(network, {.rows = ebm::rows_of(c.kind), .base = c.base, .keeps = keeps}, kChains,
+                               policy);
     ebm::TilePlan plan = owned.plan();
     plan.blocks = std::min(plan.blocks, blocks);
-    context_->check(ebm::launch_chains(plan, network.view(), chains, view, 6, counts.data(), context_->stream()),
-                    "chains");
+    for (int done = 0; done < 6; done += piece) {
+      context_->check(ebm::launch_chains(plan, network.view(), chains, view, piece, counts.data(), context_->stream()),
+                      "chains");
+      chains.known = keeps;
+    }
     std::vector<float> result = x.to_host();
 
     ebm::DeviceArray<float> energy(context_, n), gradient(context_, n * dim);
@@ -94,8 +137,16 @@ class PolicyTest : public testing::Test {
     points.energy = energy.data();
     points.gradient = gradient.data();
     context_->check(ebm::launch_evaluate(plan, network.view(), points, context_->stream()), "energies");
-    for (const float v : energy.to_host()) result.push_back(v);
-    for (const float v : gradient.to_host()) result.push_back(v);
+    const std::vector<float> energies = energy.to_host(), gradients = gradient.to_host();
+    if (keeps) {
+      EXPECT_EQ(kept.energy.to_host(), energies) << c.name;
+      EXPECT_EQ(kept.gradient.to_host(), gradients) << c.name;
+    }
+    result.insert(result.end(), energies.begin(), energies.end());
+    result.insert(result.end(), gradients.begin(), gradients.end());
+    for (const std::uint64_t s : device_steps.to_host()) {
+      EXPECT_EQ(s, 7u + 6u * static_cast<std::uint64_t>(transition.evaluations));
+    }
     return result;
   }
 
@@ -104,15 +155,50 @@ class PolicyTest : public testing::Test {
 
 TEST_F(PolicyTest, EveryPolicyGivesTheSameBits) {
   for (const Case& c : cases()) {
-    const std::vector<float> expected = run(c, kPolicies[0], 1);
+    const std::vector<float> expected = run(c, kPolicies[0], 1, false);
     for (const float v : expected) ASSERT_TRUE(std::isfinite(v)) << c.name;
     for (const ebm::TilePolicy& policy : kPolicies) {
       for (const int blocks : {2, 1000}) {
-        EXPECT_EQ(run(c, policy, blocks), expected)
+        EXPECT_EQ(run(c, policy, blocks, false), expected)
             << c.name << ", tile " << policy.tile << ", weights shared " << policy.weights_shared << ", state shared "
             << policy.state_shared << ", " << blocks << " blocks";
       }
     }
+  }
+}
+
+// What chains keep from launch to launch is what they would find anew: rejects energies and gradients that are kept
+// clipped, mixed with the base's or of a refused proposal.
+TEST_F(PolicyTest, ChainsThatKeepTheirEnergiesGiveTheSameBits) {
+  for (const Case& c : cases()) {
+    if (!ebm::is_metropolis(c.kind)) continue;
+    const std::vector<float> expected = run(c, kPolicies[0], 2, false);
+    for (const ebm::TilePolicy& policy : kPolicies) {
+      for (const int piece : {1, 3, 6}) {
+        EXPECT_EQ(run(c, policy, 2, true, piece), expected) << c.name << ", tile " << policy.tile << ", " << piece;
+      }
+    }
+  }
+}
+
+// A chain at inverse temperature beta samples exp(-beta E), and its local steps are those of the sampler on the energy
+// beta E with the step that body.hpp's temperature() gives. With beta = 1/4 every factor is a power of two, so the bits
+// agree: rejects a temperature in the wrong place, and a clip of E's gradient where that of beta E belongs.
+TEST_F(PolicyTest, AnInverseTemperatureScalesTheEnergy) {
+  const ebm::MlpShape shape = shape_of(6, {20, 11}, ebm::Activation::silu, ebm::Head::scalar, 0.5f);
+  for (const auto& [kind, factor] : {std::pair{ebm::SamplerKind::mala, 4.0f}, {ebm::SamplerKind::hmc, 2.0f}}) {
+    Case tempered{"tempered", shape, kind, false, true, 0.25f};
+    Case scaled{"scaled", shape, kind, false, true, 1.0f, 0.25f, factor * tempered.step_size};
+    std::vector<float> found = run(tempered, kPolicies[0], 2, true, 3), expected = run(scaled, kPolicies[0], 2, false);
+    const std::size_t positions = static_cast<std::size_t>(kChains) * 6;
+    found.resize(positions);
+    expected.resize(positions);
+    EXPECT_EQ(found, expected) << static_cast<int>(kind);
+    Case cold = tempered;
+    cold.beta = 1.0f;
+    std::vector<float> other = run(cold, kPolicies[0], 2, true);
+    other.resize(positions);
+    EXPECT_NE(found, other);
   }
 }
 
@@ -123,8 +209,8 @@ TEST(PolicyChoiceTest, FitsTheDevice) {
   for (const int dim : {1, 2, 64, 784, 1024, 16384}) {
     for (const std::vector<int>& hidden : {std::vector<int>{1}, {128, 128}, {256, 256}, {512, 512, 512, 512}, {8192}}) {
       const ebm::NetworkView net = ebm::network_view(shape_of(dim, hidden));
-      for (const bool mala : {false, true}) {
-        const ebm::TileLayout layout = ebm::tile_layout(net, {.proposal = mala});
+      for (const int rows : {2, 4, 5}) {
+        const ebm::TileLayout layout = ebm::tile_layout(net, {.rows = rows});
         for (const ebm::DeviceLimits& limits : kDevices) {
           for (const std::int64_t n : {1, 1000, 1000000}) {
             const ebm::TilePolicy policy = ebm::choose_policy(net, layout, limits, n);

@@ -10,6 +10,7 @@
 #include "host/cuda/mma.hpp"
 #include "host/cuda/nvrtc.hpp"
 #include "host/cuda/runtime_compiler.hpp"
+#include "host/cuda/transition.hpp"
 #include "host/engine/engine.hpp"
 #include "support/networks.hpp"
 #include "tests/files/support.hpp"
@@ -25,7 +26,7 @@ constexpr std::int64_t kSteps = 3;
 struct Case {
   const char* name;
   ebm::MlpShape shape;
-  bool split = false;  // fp16x3 too: its activations are the fp32 kernels', so a few networks are enough
+  bool split = false;  // fp16x3 too: its activations are the fp32 kernels', so a few networks are enough; all samplers
 };
 
 std::vector<Case> cases() {
@@ -60,7 +61,7 @@ Outcome run(const ebm::Device& device, const ebm::MlpShape& shape, const ebm::Tr
   return result;
 }
 
-std::vector<ebm::Transition> transitions(int dim) {
+std::vector<ebm::Transition> transitions(int dim, bool trajectories) {
   ebm::Transition langevin;
   langevin.step_size = 0.02f;
   langevin.own[0] = 0.2f;
@@ -71,7 +72,28 @@ std::vector<ebm::Transition> transitions(int dim) {
   ebm::Transition mala = langevin;
   mala.kind = ebm::SamplerKind::mala;
   mala.jump_prob = 0.2f;
-  return {langevin, limited, mala};
+  // Jumps go to the box, and only from there.
+  ebm::Transition boxed = limited;
+  boxed.kind = ebm::SamplerKind::mala;
+  boxed.jump_prob = 0.4f;
+  boxed.start_lo = boxed.clamp_lo;
+  boxed.start_hi = boxed.clamp_hi;
+  // One of each trajectory: a fifth row of working memory.
+  ebm::Transition hmc = mala;
+  hmc.kind = ebm::SamplerKind::hmc;
+  hmc.evaluations = 3;
+  hmc.step_size = 0.1f;
+  hmc.own = {};
+  hmc.own[ebm::HmcTraits::kLeapfrogSteps] = 3.0f;
+  hmc.own[ebm::HmcTraits::kJitter] = 0.2f;
+  ebm::Transition malt = hmc;
+  malt.kind = ebm::SamplerKind::malt;
+  malt.own = {};
+  malt.own[ebm::MaltTraits::kLeapfrogSteps] = 3.0f;
+  malt.own[ebm::MaltTraits::kFriction] = 1.0f;
+  std::vector<ebm::Transition> all{langevin, limited, mala, boxed};
+  if (trajectories) all.insert(all.end(), {hmc, malt});
+  return all;
 }
 
 class RuntimeKernelTest : public testing::TestWithParam<Case> {
@@ -84,8 +106,8 @@ class RuntimeKernelTest : public testing::TestWithParam<Case> {
 
 TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) {
   const ebm::MlpShape& shape = GetParam().shape;
-  for (const ebm::Transition& transition : transitions(shape.dim)) {
-    const bool mala = transition.kind == ebm::SamplerKind::mala;
+  for (const ebm::Transition& transition : transitions(shape.dim, GetParam().split)) {
+    const bool adjusted = ebm::is_metropolis(transition.kind);
     const Outcome expected = run(ebm::Device::cpu(1), shape, transition);
     for (const ebm::Precision precision : {ebm::Precision::fp16, ebm::Precision::fp16x3}) {
       if (precision == ebm::Precision::fp16x3 && !GetParam().split) continue;
@@ -106,8 +128,9 @@ TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) {
         }
         apart += worst > tolerance;
       }
-      EXPECT_LE(apart, mala ? 1u : 0u) << ebm::name_of(precision) << ", mala " << mala << ", limited "
-                                       << !transition.clamp_lo.empty();
+      EXPECT_LE(apart, adjusted ? 1u : 0u)
+          << ebm::name_of(precision) << ", sampler " << static_cast<int>(transition.kind) << ", limited "
+          << !transition.clamp_lo.empty();
       EXPECT_EQ(found.stats[ebm::Move::jump].proposed, expected.stats[ebm::Move::jump].proposed);
     }
   }
@@ -136,6 +159,74 @@ TEST(RuntimeCompilerTest, SecondUseComesFromTheCache) {
   } catch (const ebm::DeviceError& error) {
     EXPECT_NE(std::string(error.what()).find("error"), std::string::npos) << error.what();
     EXPECT_FALSE(error.sticky());
+  }
+}
+
+// Chains at temperatures of their own. With beta = 1/2 or 2 for E, every number but E is that of temperature 1 for the
+// network whose head and confinement carry beta, at step size h / beta: powers of two, so all bits are the same.
+TEST(TemperedKernelTest, IsTheKernelOfTheScaledEnergy) {
+  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
+  const auto context = std::make_shared<ebm::Context>(0, nullptr);
+  const ebm::Context::Scope scope(*context);
+  constexpr float kStep = 0.125f, kConfinement = 0.5f;
+  struct Ends {
+    std::vector<float> x, energy;
+    ebm::ChainCounts counts;
+  };
+  // `scale` of the network's E, `beta` of the chains; 0: none.
+  const auto run = [&](float scale, float beta, std::int64_t n) {
+    const ebm::MlpShape shape = shape_of(3, {32, 32}, Activation::silu, ebm::Head::scalar, scale * kConfinement);
+    ebm::Mlp model = random_network(shape, 3);
+    const std::size_t head = 33;  // weights and bias
+    for (float& w : model.parameters().last(head)) w *= scale;
+    const ebm::DeviceArray<float> parameters(context, model.parameters());
+    const ebm::Network network(context, shape, parameters.data());
+    const auto mma = ebm::MmaNetwork::make(network, shape, ebm::Precision::fp16, parameters.data());
+    std::vector<std::uint64_t> ids(kChains), steps(kChains, 11);
+    for (std::size_t i = 0; i < kChains; ++i) ids[i] = i;
+    const ebm::Matrix start = random_points(kChains, 3, 4);
+    ebm::DeviceArray<float> x(context, start.values()), energy(context, kChains);
+    const ebm::DeviceArray<float> betas(context, std::vector<float>(kChains, beta));
+    ebm::DeviceArray<std::uint64_t> device_ids(context, std::span<const std::uint64_t>(ids));
+    ebm::DeviceArray<std::uint64_t> device_steps(context, std::span<const std::uint64_t>(steps));
+    ebm::DeviceArray<ebm::ChainCounts> counts(context, 1);
+    counts.fill_zero();
+    ebm::Transition transition;
+    transition.kind = ebm::SamplerKind::mala;
+    transition.step_size = kStep / scale;
+    transition.jump_prob = 0.2f;
+    const ebm::DeviceTransition step(context, transition);
+    ebm::ChainsView chains{};
+    chains.n = kChains;
+    chains.x = x.data();
+    chains.ids = device_ids.data();
+    chains.steps = device_steps.data();
+    chains.seed = 5;
+    if (beta != 0.0f) {
+      chains.beta = betas.data();
+      chains.energy = energy.data();
+    }
+    mma->launch(chains, step.view(), n, counts.data(), context->stream());
+    Ends ends{x.to_host(), {}, {}};
+    if (beta != 0.0f) ends.energy = energy.to_host();
+    counts.download({&ends.counts, 1});
+    return ends;
+  };
+  for (const float beta : {0.5f, 2.0f}) {
+    const Ends tempered = run(1.0f, beta, 20), scaled = run(beta, 0.0f, 20);
+    EXPECT_EQ(tempered.x, scaled.x) << beta;
+    for (const ebm::Move move : {ebm::Move::local, ebm::Move::jump}) {
+      const auto m = static_cast<std::size_t>(move);
+      EXPECT_GT(scaled.counts.accepted[m], 0u);
+      EXPECT_LT(scaled.counts.accepted[m], scaled.counts.proposed[m]);
+      EXPECT_EQ(tempered.counts.accepted[m], scaled.counts.accepted[m]);
+    }
+    const ebm::MlpShape shape = shape_of(3, {32, 32}, Activation::silu, ebm::Head::scalar, kConfinement);
+    const auto oracle = ebm::make_engine(ebm::Device::cpu(1))->load(random_network(shape, 3));
+    std::vector<float> energy(kChains);
+    oracle->evaluate(tempered.x, energy);
+    for (std::size_t i = 0; i < kChains; ++i) EXPECT_NEAR(tempered.energy[i], energy[i], 1e-4) << i;
   }
 }
 
@@ -173,7 +264,9 @@ TEST(MmaShapeTest, CompiledOnesServeTheirOwnAndStandIn) {
 TEST(MmaPlanTest, FitsTheDevice) {
   constexpr ebm::DeviceLimits kH100{132, 232448}, kA100{108, 166912}, kAda{128, 101376};
   constexpr ebm::MmaVariant kVariants[] = {
-      {false, false, false}, {false, true, false}, {true, false, false}, {true, true, false}};
+      ebm::mma_variant(false, ebm::SamplerKind::langevin), ebm::mma_variant(false, ebm::SamplerKind::mala),
+      ebm::mma_variant(true, ebm::SamplerKind::langevin),  ebm::mma_variant(true, ebm::SamplerKind::mala),
+      ebm::mma_variant(false, ebm::SamplerKind::hmc),      ebm::mma_variant(true, ebm::SamplerKind::malt)};
   const ebm::MmaShape wide{64, true, 2, {256, 256}, ebm::ActivationKind::silu};
   for (const ebm::MmaShape& shape :
        {ebm::kCompiledMmaShapes[0], ebm::kCompiledMmaShapes[1], ebm::kCompiledMmaShapes[2], wide}) {
@@ -212,6 +305,35 @@ TEST(HalfRangeTest, NamesTheLayerAndTheWeight) {
     EXPECT_EQ(error.value(), "fp16x3");
     EXPECT_NE(error.allowed().find("net.1.weight holds -70000"), std::string::npos) << error.allowed();
   }
+}
+
+// A warp's counts are summed in 64 bits: rejects a sum that wraps at 2^32.
+TEST(RuntimeCompilerTest, CountsOfAWarpAddUpBeyondThirtyTwoBits) {
+  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no libnvrtc";
+  const auto context = std::make_shared<ebm::Context>(0, nullptr);
+  const ebm::Context::Scope scope(*context);
+  const ebm::RuntimeKernel kernel = ebm::runtime_kernel(*context,
+                                                        "#include \"kernels/chains/chain_source.cuh\"\n"
+                                                        "extern \"C\" __global__ void add(ebm::ChainCounts* total) {\n"
+                                                        "  ebm::Counter own;\n"
+                                                        "  own.restarts = 0xFFFFFFF0u + threadIdx.x % 16;\n"
+                                                        "  own.reinitialized = threadIdx.x;\n"
+                                                        "  own.accepted[ebm::kMoves - 1] = 0x80000000u;\n"
+                                                        "  ebm::add_counts(own, total);\n"
+                                                        "}\n",
+                                                        "add");
+  ebm::DeviceArray<ebm::ChainCounts> counts(context, 1);
+  counts.fill_zero();
+  ebm::ChainCounts* total = counts.data();
+  void* arguments[] = {&total};
+  context->check(cudaLaunchKernel(kernel.function, dim3(1), dim3(64), arguments, 0, context->stream()), "adding");
+  ebm::ChainCounts found{};
+  counts.download({&found, 1});
+  EXPECT_EQ(found.restarts, 64 * 0xFFFFFFF0ull + 4 * 120);
+  EXPECT_EQ(found.reinitialized, 64u * 63u / 2);
+  EXPECT_EQ(found.accepted[ebm::kMoves - 1], 64 * 0x80000000ull);
+  EXPECT_EQ(found.proposed[0], 0u);
 }
 
 }  // namespace

@@ -38,6 +38,16 @@ ebm::Transition mala() {
   return t;
 }
 
+// hmc and malt: `number` is the jitter or the friction.
+ebm::Transition leapfrog(ebm::SamplerKind kind, float number) {
+  ebm::Transition t = mala();
+  t.kind = kind;
+  t.step_size = 0.1f;
+  t.evaluations = 3;
+  t.own = {3.0f, number};
+  return t;
+}
+
 ebm::Transition without_jumps(ebm::Transition t) {
   t.jump_prob = 0;
   return t;
@@ -59,6 +69,9 @@ std::vector<Case> every_case() {
       {"mala", shape_of(1, {7, 7, 7, 7}, Activation::gelu, Head::scalar, 0.5f), mala()},
       {"mala wide", shape_of(64, {128, 128}, Activation::silu, Head::scalar, 0.5f), mala()},
       {"mala limited", shape_of(16, {100}, Activation::softplus, Head::logits, 0.3f), limited(mala(), 16, 2.8f, 1.0f)},
+      {"hmc", shape_of(34, {20, 9}, Activation::silu, Head::scalar, 0.5f), leapfrog(ebm::SamplerKind::hmc, 0.2f)},
+      {"malt", shape_of(6, {40}, Activation::tanh, Head::logits, 0.5f), leapfrog(ebm::SamplerKind::malt, 1.0f)},
+      {"hmc tempered", shape_of(3, {9}, Activation::elu), leapfrog(ebm::SamplerKind::hmc, 0.0f), 0.3f},
       {"mala tempered", shape_of(3, {33}, Activation::relu, Head::scalar, 0.2f), mala(), 0.6f},
       {"mala tempered, no jumps", shape_of(5, {17, 9}, Activation::elu), without_jumps(mala()), 0.0f},
   };
@@ -119,7 +132,8 @@ class InvarianceTest : public EngineTest {
     if (base(c)) result.base_energy.resize(ids.size());
     set->energies(result.energy, result.base_energy);
     const auto total = std::accumulate(pieces.begin(), pieces.end(), std::int64_t{0});
-    EXPECT_EQ(set->steps(), std::vector<std::uint64_t>(ids.size(), 5 + static_cast<std::uint64_t>(total)));
+    EXPECT_EQ(set->steps(),
+              std::vector<std::uint64_t>(ids.size(), 5 + static_cast<std::uint64_t>(total * c.transition.evaluations)));
     return result;
   }
 
@@ -149,6 +163,37 @@ TEST_P(InvarianceTest, SplitOfK) {
                                std::vector<std::int64_t>(static_cast<std::size_t>(k), 1)}) {
       EXPECT_EQ(run(c, ids(0, chains()), pieces, device()), whole) << c.name << ", " << pieces.size() << " pieces";
     }
+  }
+}
+
+// Sets with a base keep E and E0 from call to call: they are those of the positions, whoever set these.
+TEST_P(InvarianceTest, EnergiesAreThoseOfThePositions) {
+  for (const Case& c : cases()) {
+    if (!base(c)) continue;
+    const std::size_t n = chains();
+    const auto function = engine()->load(random_network(c.shape, 8));
+    const auto make = [&] { return function->chains(kSeed, ids(0, n), std::vector<std::uint64_t>(n, 5), base(c)); };
+    std::vector<float> x(n * static_cast<std::size_t>(c.shape.dim)), energy(n), base_energy(n), anew(n), base_anew(n);
+    const auto set = make();
+    const auto expect_true_energies = [&](const char* what) {
+      set->energies(energy, base_energy);
+      set->positions(x);
+      const auto other = make();
+      other->set_positions(x);
+      other->energies(anew, base_anew);
+      EXPECT_EQ(energy, anew) << c.name << ", " << what;
+      EXPECT_EQ(base_energy, base_anew) << c.name << ", " << what;
+    };
+    set->start_uniform();
+    expect_true_energies("started");
+    set->run(c.transition, few_steps(), c.beta);
+    expect_true_energies("run");
+    const ebm::Matrix elsewhere = random_points(n, static_cast<std::size_t>(c.shape.dim), 9);
+    set->set_positions(elsewhere.values());
+    expect_true_energies("set");
+    set->run(c.transition, 1, c.beta);
+    set->start_uniform();
+    expect_true_energies("started again");
   }
 }
 

@@ -127,6 +127,29 @@ TEST_P(NoiseTest, UniformStartsAreTheReferences) {
   }
 }
 
+// In a transition's start region, which is never left: lo + (hi - lo) u, to the rounding of u and the product.
+TEST_P(NoiseTest, UniformStartsKeepToTheStartRegion) {
+  const int dim = 5;
+  ebm::Transition transition;
+  transition.start_lo = {-1.0f, 0.1f, 2.0f, -8.0f, -0.5f};
+  transition.start_hi = {1.0f, 0.3f, 2.0f, 8.0f, 40.0f};
+  std::vector<std::uint64_t> ids(sized(1000u, 100u));
+  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = 3 * i;
+  const auto chains = engine()->load(zero(dim))->chains(kSeed, ids, std::vector<std::uint64_t>(ids.size(), 4));
+  chains->start_uniform(transition);
+  std::vector<float> x(ids.size() * static_cast<std::size_t>(dim));
+  chains->positions(x);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const ref::Vector start = ref::uniform_start(kSeed, ids[i], 4, dim);
+    for (std::size_t d = 0; d < start.size(); ++d) {
+      const double lo = static_cast<double>(transition.start_lo[d]), hi = static_cast<double>(transition.start_hi[d]);
+      const auto found = static_cast<double>(x[i * start.size() + d]);
+      ASSERT_NEAR(found, lo + (hi - lo) * (start[d] / 6 + 0.5), 2e-7 * (hi - lo + std::abs(lo)));
+      ASSERT_TRUE(found >= lo && found <= hi) << found;
+    }
+  }
+}
+
 EBM_INSTANTIATE_ENGINES(NoiseTest);
 
 }  // namespace

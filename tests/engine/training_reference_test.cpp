@@ -173,8 +173,9 @@ void TrainingReferenceTest::compare(const Case& c, std::uint64_t seed, bool* dec
                                      reference.network.parameters.begin(), 0.0));
     expect_within(relative_error(now.parameters(), reference.network.parameters) * size, tolerance() * moved + 1e-6);
     if (options.ema > 0) {
-      expect_within(relative_error(trainer.model().parameters(), reference.ema) * size, tolerance() * moved + 1e-6);
-      EXPECT_NE(trainer.model().parameters()[0], now.parameters()[0]);
+      const ebm::Mlp average = trainer.model();
+      expect_within(relative_error(average.parameters(), reference.ema) * size, tolerance() * moved + 1e-6);
+      EXPECT_NE(average.parameters()[0], now.parameters()[0]);
     }
     if (options.objective.chain_start == ebm::ChainStart::persistent) {
       const ebm::ReplayBuffer buffer = trainer.buffer();

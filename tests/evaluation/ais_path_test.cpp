@@ -33,7 +33,8 @@ Matrix correlated(std::size_t n) {
 }
 
 TEST(AnnealingBase, HasTheMomentsOfThePoints) {
-  const AnnealingBase base(3, correlated(200'000));
+  const Matrix points = correlated(200'000);
+  const AnnealingBase base(3, points);
   const GaussianBase& g = base.gaussian();
   EXPECT_NEAR(g.mean[0], 0, 0.03);
   EXPECT_NEAR(g.mean[2], 1, 1e-6);
@@ -58,7 +59,8 @@ TEST(AnnealingBase, HasTheMomentsOfThePoints) {
 
 TEST(AnnealingBase, DrawsAreExact) {
   // R (x - mean) is standard normal, whatever the rounding of R.
-  const AnnealingBase base(3, correlated(1000));
+  const Matrix points = correlated(1000);
+  const AnnealingBase base(3, points);
   const GaussianBase& g = base.gaussian();
   const std::size_t n = 200'000;
   const std::vector<float> x = base.draw(5, ids(n));
@@ -81,7 +83,8 @@ TEST(AnnealingBase, DrawsAreExact) {
 
 TEST(AnnealingBase, KnowsItsIntegral) {
   EXPECT_NEAR(AnnealingBase(5).log_z(), 2.5 * std::log(2 * std::numbers::pi), 1e-12);
-  const AnnealingBase base(3, correlated(1000));
+  const Matrix points = correlated(1000);
+  const AnnealingBase base(3, points);
   double expected = 1.5 * std::log(2 * std::numbers::pi);
   for (const std::size_t diagonal : {0u, 4u, 8u}) {
     expected -= std::log(static_cast<double>(base.gaussian().root[diagonal]));
@@ -90,7 +93,8 @@ TEST(AnnealingBase, KnowsItsIntegral) {
 }
 
 TEST(AnnealingBase, ADrawDependsOnlyOnSeedAndId) {
-  const AnnealingBase base(3, correlated(100));
+  const Matrix points = correlated(100);
+  const AnnealingBase base(3, points);
   const std::vector<float> all = base.draw(9, ids(10)), tail = base.draw(9, ids(4, 6)), other = base.draw(10, ids(10));
   EXPECT_TRUE(std::equal(tail.begin(), tail.end(), all.begin() + 18));
   EXPECT_NE(all, other);

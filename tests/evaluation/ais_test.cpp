@@ -223,8 +223,9 @@ TEST(Ais, RejectsBadRequests) {
   rejects([](AisOptions& o) { o.max_gap_errors = std::numeric_limits<double>::quiet_NaN(); });
   rejects([](AisOptions& o) { o.max_gap = -1; });
   const auto nothing = [](AisOptions&) {};
-  rejects(nothing, Matrix(1, 3));
-  rejects(nothing, Matrix(5, 2));
+  const Matrix one_point(1, 3), narrow(5, 2);
+  rejects(nothing, one_point);
+  rejects(nothing, narrow);
   Matrix not_finite(5, 3);
   not_finite(2, 2) = std::numeric_limits<float>::infinity();
   rejects(nothing, not_finite);

@@ -43,24 +43,27 @@ TEST(GaussianDensity, ByHand) {
 
 TEST(GaussianDensity, ReachesTheEntropyOfAGaussian) {
   // The best mean log-likelihood of N(b, A A^T) is -(1 + log 2 pi + log |det A|), det A = 1.
-  const GaussianDensity density = GaussianDensity::fit(correlated(200'000, 1));
+  const Matrix x = correlated(200'000, 1), others = correlated(200'000, 2);
+  const GaussianDensity density = GaussianDensity::fit(x);
   const double best = -(1 + std::log(2 * std::numbers::pi));
   // -log p scatters by 1 per point; 400,000 draws in all.
-  EXPECT_NEAR(density.mean_log_likelihood(correlated(200'000, 2)), best, 5 / std::sqrt(200'000.0));
+  EXPECT_NEAR(density.mean_log_likelihood(others), best, 5 / std::sqrt(200'000.0));
 }
 
 TEST(GaussianDensity, RejectsWhatItCannotFit) {
-  EXPECT_THROW(GaussianDensity::fit(Matrix(1, 2)), ConfigError);
-  EXPECT_THROW(GaussianDensity::fit(Matrix(5, 2)), ConfigError);  // all points equal
-  EXPECT_THROW(GaussianDensity::fit(Matrix(3, 2, {1, 2, 2, 4, 3, 6}), 0), ConfigError);
-  EXPECT_NO_THROW(GaussianDensity::fit(Matrix(3, 2, {1, 2, 2, 4, 3, 6}), 1e-6));
-  EXPECT_THROW(GaussianDensity::fit(correlated(10, 1), -1), ConfigError);
-  Matrix not_finite = correlated(10, 1);
+  const Matrix one_point(1, 2), equal(5, 2), line(3, 2, {1, 2, 2, 4, 3, 6}), good = correlated(10, 1);
+  EXPECT_THROW(GaussianDensity::fit(one_point), ConfigError);
+  EXPECT_THROW(GaussianDensity::fit(equal), ConfigError);
+  EXPECT_THROW(GaussianDensity::fit(line, 0), ConfigError);
+  EXPECT_NO_THROW(GaussianDensity::fit(line, 1e-6));
+  EXPECT_THROW(GaussianDensity::fit(good, -1), ConfigError);
+  Matrix not_finite = good;
   not_finite(3, 1) = std::numeric_limits<float>::infinity();
   EXPECT_THROW(GaussianDensity::fit(not_finite), ConfigError);
-  const GaussianDensity density = GaussianDensity::fit(correlated(10, 1));
-  EXPECT_THROW(density.mean_log_likelihood(Matrix(3, 3)), ConfigError);
-  EXPECT_THROW(density.mean_log_likelihood(Matrix(0, 2)), ConfigError);
+  const GaussianDensity density = GaussianDensity::fit(good);
+  const Matrix wide(3, 3), empty(0, 2);
+  EXPECT_THROW(density.mean_log_likelihood(wide), ConfigError);
+  EXPECT_THROW(density.mean_log_likelihood(empty), ConfigError);
   EXPECT_THROW(density.log_density(std::vector<float>{1}), ConfigError);
 }
 

@@ -71,7 +71,8 @@ TEST(Quadrature, FindsModesAwayFromTheData) {
   for (const float distance : {15.0f, 40.0f, 300.0f}) {
     const Matrix centres(2, 2, {0, 0, distance * 0.8f, distance * -0.6f});
     const Mlp model = test::gaussian_mixture(centres, {0, 0}, 1);
-    const QuadratureResult result = quadrature_log_z(model, {}, Matrix(1, 2, {0, 0}), kDevice);
+    const Matrix origin(1, 2, {0, 0});
+    const QuadratureResult result = quadrature_log_z(model, {}, origin, kDevice);
     EXPECT_NEAR(result.log_z, test::log_z(2, 1, {0, 0}), 0.01) << distance;
   }
   const Mlp line = test::gaussian_mixture(Matrix(2, 1, {0, -50}), {0, 1}, 1);
@@ -124,6 +125,91 @@ TEST(Quadrature, AnEnergyThatGrowsWithoutConfinementIsIntegrable) {
   EXPECT_LT(std::abs(result.log_z - std::log(2.0)), result.error + 1e-6);
 }
 
+// E = softplus(slope u) + softplus(-slope u) + confinement / 2 |x|^2 with u = 0.6 x + 0.8 y: a ridge of width 1 / slope
+// through the plane, askew to any grid. Across it exp(-E) is the logistic density over slope, whose variance is pi^2 /
+// 3 in units of 1 / slope: Z = sqrt(2 pi / confinement) / slope (1 - confinement pi^2 / (6 slope^2) + ...).
+Mlp ridge(float slope, float confinement) {
+  MlpShape shape;
+  shape.dim = 2;
+  shape.hidden = {2};
+  shape.activation = Activation::softplus;
+  shape.confinement = confinement;
+  Mlp model(shape);
+  model.weight(0)[0] = 0.6f * slope;
+  model.weight(0)[1] = 0.8f * slope;
+  model.weight(0)[2] = -0.6f * slope;
+  model.weight(0)[3] = -0.8f * slope;
+  model.weight(1)[0] = model.weight(1)[1] = 1;
+  return model;
+}
+
+double log_z_of_ridge(double slope, double confinement) {
+  const double correction = confinement * std::numbers::pi * std::numbers::pi / (6 * slope * slope);
+  return 0.5 * std::log(2 * std::numbers::pi / confinement) + std::log((1 - correction) / slope);
+}
+
+TEST(Quadrature, AThinRidgeIsRefined) {
+  for (const float slope : {30.0f, 300.0f, 3000.0f}) {
+    const QuadratureResult result = quadrature_log_z(ridge(slope, 1), {}, {}, kDevice);
+    const double truth = log_z_of_ridge(static_cast<double>(slope), 1);
+    EXPECT_NEAR(result.log_z, truth, 0.002) << slope;
+    EXPECT_LT(std::abs(result.log_z - truth), result.error + 1e-4) << slope;
+  }
+  EXPECT_GT(quadrature_log_z(ridge(3000, 1), {}, {}, kDevice).cells, 0);
+}
+
+TEST(Quadrature, AGridThatDoesNotResolveTheMassIsRefused) {
+  QuadratureOptions options;
+  for (const int points : {300, 1000}) {
+    options.points = points;
+    EXPECT_THROW(quadrature_log_z(ridge(3000, 1), options, {}, kDevice), Error) << points;
+  }
+  // The threshold from both sides: the error of this grid is known.
+  options.points = 300;
+  options.max_error = 1e9;
+  const double error = quadrature_log_z(ridge(60, 1), options, {}, kDevice).error;
+  ASSERT_GT(error, 1e-6);
+  options.max_error = error * 1.001;
+  EXPECT_NO_THROW(quadrature_log_z(ridge(60, 1), options, {}, kDevice));
+  options.max_error = error * 0.999;
+  EXPECT_THROW(quadrature_log_z(ridge(60, 1), options, {}, kDevice), Error);
+}
+
+TEST(Quadrature, MassOnASingleGridLineIsNoticed) {
+  // Symmetric about the middle of the box, where every second grid has a line too: halving agrees by chance.
+  const Mlp model = test::gaussian(1, 1e8f);
+  QuadratureOptions options;
+  options.box = Box{{-3}, {3}};
+  options.points = 513;
+  EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), Error);
+  options.points = 0;
+  EXPECT_NEAR(quadrature_log_z(model, options, {}, kDevice).log_z, test::log_z(1, 1e8f), 1e-3);
+}
+
+TEST(Quadrature, LogZDoesNotDependOnTheData) {
+  const Mlp model = twenty_five();
+  const double log_z = quadrature_log_z(model, {}, {}, kDevice).log_z;
+  Matrix x = draw(Density2d::twenty_five_gaussians, 1000, 1);
+  EXPECT_NEAR(quadrature_log_z(model, {}, x, kDevice).log_z, log_z, 1e-4);
+  x(7, 0) = 1e9f;
+  x(8, 1) = -1e9f;
+  EXPECT_NEAR(quadrature_log_z(model, {}, x, kDevice).log_z, log_z, 1e-4);
+  EXPECT_NEAR(quadrature_log_z(model, {}, Matrix(1, 2, {50, 50}), kDevice).log_z, log_z, 1e-4);
+}
+
+TEST(Quadrature, FindsMassFarFromWhereItLooksFirst) {
+  // No standardisation, and all mass at (60, -40): descents lead there.
+  for (const float confinement : {0.25f, 4.0f}) {
+    const Matrix centres(2, 2, {60, -40, 60, -40});
+    const Mlp model = test::gaussian_mixture(centres, {0, 0}, confinement);
+    // Energies are differences of numbers of size 2,600 confinement in single precision.
+    const double rounding = static_cast<double>(confinement) * 2600 * 1.2e-7;
+    EXPECT_NEAR(quadrature_log_z(model, {}, {}, kDevice).log_z, test::log_z(2, confinement, {0, 0}),
+                1e-4 + 3 * rounding)
+        << confinement;
+  }
+}
+
 TEST(Quadrature, RejectsBadRequests) {
   const Mlp model = test::gaussian(2, 1);
   EXPECT_THROW(quadrature_log_z(test::gaussian(3, 1), {}, {}, kDevice), ConfigError);
@@ -136,14 +222,18 @@ TEST(Quadrature, RejectsBadRequests) {
   options.border_tolerance = 0;
   EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
   options = {};
+  options.max_error = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
+  options = {};
   options.box = Box{{1}, {0}};
   EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
   options.box = Box{{0, 0, 0}, {1}};
   EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), ConfigError);
-  EXPECT_THROW(quadrature_log_z(model, {}, Matrix(4, 3), kDevice), ConfigError);
-  EXPECT_THROW(log_likelihood(model, Matrix(0, 2), 0, kDevice), ConfigError);
-  EXPECT_THROW(log_likelihood(model, Matrix(2, 3), 0, kDevice), ConfigError);
-  EXPECT_THROW(log_likelihood(model, Matrix(2, 2), std::numeric_limits<double>::quiet_NaN(), kDevice), ConfigError);
+  const Matrix wide(4, 3), empty(0, 2), good(2, 2);
+  EXPECT_THROW(quadrature_log_z(model, {}, wide, kDevice), ConfigError);
+  EXPECT_THROW(log_likelihood(model, empty, 0, kDevice), ConfigError);
+  EXPECT_THROW(log_likelihood(model, wide, 0, kDevice), ConfigError);
+  EXPECT_THROW(log_likelihood(model, good, std::numeric_limits<double>::quiet_NaN(), kDevice), ConfigError);
 }
 
 TEST(Quadrature, NamesAnEnergyThatIsNotANumber) {
@@ -153,7 +243,8 @@ TEST(Quadrature, NamesAnEnergyThatIsNotANumber) {
 }
 
 TEST(LogLikelihood, OnePointHasNoStandardError) {
-  const LogLikelihood one = log_likelihood(test::gaussian(2, 1), Matrix(1, 2, {0, 0}), test::log_z(2, 1), kDevice);
+  const Matrix origin(1, 2, {0, 0});
+  const LogLikelihood one = log_likelihood(test::gaussian(2, 1), origin, test::log_z(2, 1), kDevice);
   EXPECT_NEAR(one.mean, -std::log(2 * std::numbers::pi), 1e-6);
   EXPECT_TRUE(std::isnan(one.standard_error));
 }

@@ -24,13 +24,14 @@ TEST(Arrays, TheEndingChoosesTheFormat) {
 TEST(Arrays, OtherEndingsAreRefusedBeforeAnythingIsWritten) {
   const test::TemporaryDirectory directory;
   const auto path = directory / "x.txt";
-  EXPECT_TRUE(contains(message_of<ConfigError>([&] { write_matrix(path, Matrix(1, 1)); }), "must end in .npy or .csv"));
+  const Matrix x(1, 1);
+  EXPECT_TRUE(contains(message_of<ConfigError>([&] { write_matrix(path, x); }), "must end in .npy or .csv"));
   EXPECT_TRUE(contains(message_of<ConfigError>([&] { write_vector(path, std::vector<float>{1}); }), "must end in"));
   EXPECT_TRUE(contains(message_of<ConfigError>([&] { write_labels(path, std::vector<int>{1}); }), "must end in"));
   EXPECT_TRUE(directory.names().empty());
   test::write_bytes(path, "1,2\n");
-  EXPECT_TRUE(contains(message_of<FormatError>([&] { read_matrix(path); }), "must end in .npy or .csv"));
-  EXPECT_TRUE(contains(message_of<FormatError>([&] { read_labels(path); }), "must end in .npy or .csv"));
+  EXPECT_TRUE(contains(message_of<FormatError>([&] { read_matrix(path); }), "must end in .npy, .npz, .csv or .tsv"));
+  EXPECT_TRUE(contains(message_of<FormatError>([&] { read_labels(path); }), "must end in .npy, .npz, .csv or .tsv"));
 }
 
 TEST(Arrays, MissingFilesAreNamed) {

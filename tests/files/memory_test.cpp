@@ -10,6 +10,7 @@
 
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/mlp.hpp"
+#include "host/files/csv.hpp"
 #include "host/files/npy.hpp"
 #include "host/files/safetensors.hpp"
 #include "tests/files/support.hpp"
@@ -122,6 +123,33 @@ TEST(Memory, NpyDataIsReadStraightIntoPlace) {
   std::string npy = std::string("\x93NUMPY\x01\0", 8) + static_cast<char>(text.size()) + '\0' + text;
   npy += std::string(16 * kMiB, '\0');
   EXPECT_LE(peak_of([&] { read_npy_matrix(test::in_memory(npy)); }), npy.size() + kMiB);
+}
+
+// Beside the table itself, which can't be smaller than it is.
+TEST(Memory, CsvIsReadInPieces) {
+  const auto beside_the_table = [](const std::string& text) {
+    std::size_t table = 0;
+    const std::size_t used = peak_of([&] { table = read_csv_matrix(test::in_memory(text)).values().size() * 4; });
+    return used - table;
+  };
+  std::string rows, wide;
+  for (int i = 0; i < 400000; ++i) rows += fmt::format("{}.5,{}\n", i, i);
+  EXPECT_LE(beside_the_table(rows), kMiB);
+  for (int i = 0; i < 400000; ++i) wide += "1.5,";
+  EXPECT_LE(beside_the_table(wide + "2\n" + wide + "3\n"), 400000 * 256 + kMiB);
+  for (const std::string& hostile : {"1,\"" + std::string(8 * kMiB, 'x'), std::string(8 * kMiB, '1'),
+                                     std::string(8 * kMiB, '#'), std::string(8 * kMiB, '\n')}) {
+    EXPECT_LE(peak_of([&] { read_csv_matrix(test::in_memory(hostile)); }), kMiB);
+  }
+  std::string labels = "x\n";
+  for (int i = 0; i < 400000; ++i) labels += fmt::format("label{}\n", i);
+  TableOptions options;
+  options.map_labels = true;
+  const std::size_t used = peak_of([&] {
+    const InputFile file = test::in_memory(labels);
+    read_label_table(CsvSource(file, CsvHeader::yes, 0), options);
+  });
+  EXPECT_LE(used, labels.size() + kMiB);
 }
 
 }  // namespace

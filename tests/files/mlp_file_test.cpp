@@ -130,7 +130,7 @@ TEST(MlpFile, LayoutIsTheContracts) {
 
 TEST(MlpFile, ReadsPyTorchSequential) {
   const test::TemporaryDirectory directory;
-  for (const std::string prefix : {"", "net."}) {
+  for (const std::string prefix : {"", "net.", "module.", "_orig_mod.", "model.net.", "module._orig_mod.energy.0."}) {
     RawFile file;
     file.metadata = {{"format", "pt"}, {"author", "someone"}};
     file.add(prefix + "0.weight", {3, 2}, 10);
@@ -263,9 +263,93 @@ TEST(MlpFile, WrongSequentialsAreNamed) {
   EXPECT_TRUE(
       contains(refusal([](RawFile& f) { f.add("1.weight", {3}); }), "nn.Sequential of linear layers at 0, 2, 4, ..."));
   EXPECT_TRUE(contains(refusal([](RawFile& f) { f.tensors.erase("2.bias"); }), "tensor '2.bias' is missing"));
-  EXPECT_TRUE(contains(refusal([](RawFile& f) { f.add("5.weight", {1, 1}); }), "tensor '5.weight'"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) { f.add("5.weight", {1, 1}); }), "tensor '5.bias' is missing"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) { f.add("5.weight", {1, 2}); }), "tensor '5.weight'"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) {
+                         f.add("3.weight", {1, 1});
+                         f.add("3.bias", {1});
+                       }),
+                       "no activation between them"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) { f.add("critic.0.weight", {1, 1}); }), "two networks"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) { f.add("n_averaged", {1}); }), "leave it out before saving"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) { f.add("1.running_mean", {3}); }), "fold the batch normalisation"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) { f.add("2.weight_g", {1, 1}); }), "remove the weight or spectral norm"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) { f.add("00.weight", {3, 2}); }), "tensor '00.weight'"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) {
+                         f.tensors.clear();
+                         f.add("00.weight", {3, 2});
+                       }),
+                       "tensor '00.weight'"));
+  EXPECT_TRUE(contains(refusal([](RawFile& f) {
+                         f.tensors.clear();
+                         f.add("1.weight", {3, 2, 5, 5});
+                       }),
+                       "normalisation or convolution"));
   EXPECT_TRUE(
       contains(refusal([](RawFile& f) { f.tensors.erase("0.weight"); }), "tensor '0.weight' is missing: neither"));
+}
+
+TEST(MlpFile, OneOutputIsAScalarHead) {
+  const test::TemporaryDirectory directory;
+  RawFile file;
+  file.add("0.weight", {3, 2});
+  file.add("0.bias", {3});
+  file.add("2.weight", {1, 3});
+  file.add("2.bias", {1});
+  file.write(directory / "m");
+  const MlpReadOptions options{.activation = Activation::silu, .head = {}, .confinement = {}};
+  EXPECT_EQ(Mlp::load(directory / "m", options).shape(), shape_of(2, {3}, Activation::silu, 1, 0));
+}
+
+TEST(MlpFile, DropoutAndIdentityLeaveGaps) {
+  // Flatten, Linear, SiLU, Dropout, Linear, Identity, SiLU, Dropout, Linear; numbers of two digits sort as numbers.
+  const test::TemporaryDirectory directory;
+  RawFile file;
+  file.add("1.weight", {3, 2}, 10);
+  file.add("1.bias", {3}, 20);
+  file.add("4.weight", {5, 3}, 30);
+  file.add("4.bias", {5}, 50);
+  file.add("12.weight", {1, 5}, 60);
+  file.add("12.bias", {1}, 80);
+  file.write(directory / "m");
+  const Mlp model = Mlp::load(directory / "m", {.activation = Activation::silu, .head = {}, .confinement = {}});
+  EXPECT_EQ(model.shape(), shape_of(2, {3, 5}, Activation::silu, 1, 0));
+  EXPECT_EQ(model.weight(1)[0], 30.0f);
+  EXPECT_EQ(model.bias(2)[0], 80.0f);
+}
+
+TEST(MlpFile, HalfAndDoublePrecisionAreRead) {
+  const test::TemporaryDirectory directory;
+  const std::vector<std::uint16_t> half = {0x3C00, 0xC000, 0x7BFF, 0x0001, 0x8000, 0x3555};  // 1 -2 65504 2^-24 -0 1/3
+  const std::vector<std::uint16_t> brain = {0x3F80, 0xC000, 0x3EAB};                         // 1 -2 0.333984375
+  const std::vector<double> wide = {0.1, -1e-300, 3e38};
+  const std::vector<float> single = {4};
+  const auto tensor = [](const char* name, Dtype dtype, std::vector<std::uint64_t> shape, const auto& values) {
+    return TensorData{name, dtype, std::move(shape), std::as_bytes(std::span(values))};
+  };
+  const MlpReadOptions options{.activation = Activation::silu, .head = {}, .confinement = {}};
+  const auto write = [&](const std::vector<double>& last) {
+    write_safetensors(directory / "m",
+                      {tensor("0.weight", Dtype::f16, {3, 2}, half), tensor("0.bias", Dtype::bf16, {3}, brain),
+                       tensor("2.weight", Dtype::f64, {1, 3}, last), tensor("2.bias", Dtype::f32, {1}, single)},
+                      {});
+  };
+  write(wide);
+  const Mlp model = Mlp::load(directory / "m", options);
+  const std::vector<float> weights = {1, -2, 65504, std::ldexp(1.0f, -24), -0.0f, 0.333251953125f};
+  EXPECT_TRUE(same_bits(model.weight(0), weights));
+  EXPECT_EQ(model.bias(0)[2], 0.333984375f);
+  EXPECT_EQ(model.weight(1)[0], 0.1f);
+  EXPECT_EQ(model.weight(1)[2], 3e38f);
+  write({0, 1e39, 0});
+  EXPECT_TRUE(contains(message_of<FormatError>([&] { Mlp::load(directory / "m", options); }), "element 1 is 1e+39"));
+  // Values that are not finite are refused as ever.
+  const std::vector<std::uint16_t> infinite = {0x7C00, 0, 0, 0, 0, 0}, zeros(3);
+  write_safetensors(directory / "m",
+                    {tensor("0.weight", Dtype::f16, {3, 2}, infinite), tensor("0.bias", Dtype::f16, {3}, zeros),
+                     tensor("2.weight", Dtype::f64, {1, 3}, wide), tensor("2.bias", Dtype::f32, {1}, single)},
+                    {});
+  EXPECT_TRUE(contains(message_of<FormatError>([&] { Mlp::load(directory / "m", options); }), "element 0 is inf"));
 }
 
 TEST(MlpFile, OtherDtypesAreNamed) {

@@ -1,4 +1,6 @@
 // Writes valid files of every kind for the fuzzers to start from: seed_corpus DIRECTORY makes DIRECTORY/fuzz_FORMAT/*.
+#include <minizip/zip.h>
+
 #include <filesystem>
 
 #include "ebmcuda/files.hpp"
@@ -22,6 +24,22 @@ Mlp model_of(Head head) {
   model.set_standardization(Standardization{{0, 1}, {1, 2}});
   model.notes()["note"] = "\"quoted\" \xc3\xa9";
   return model;
+}
+
+// As np.savez does, and np.savez_compressed.
+void write_archive(const path& file, const path& arrays, int level) {
+  zipFile zip = zipOpen64(file.c_str(), APPEND_STATUS_CREATE);
+  for (const char* name : {"matrix.npy", "x.npy"}) {
+    const path source = arrays / (std::string_view(name) == "x.npy" ? "vector.npy" : name);
+    const InputFile input(source);
+    std::vector<char> bytes(input.size());
+    input.read(0, std::as_writable_bytes(std::span(bytes)));
+    const zip_fileinfo info{};
+    zipOpenNewFileInZip64(zip, name, &info, nullptr, 0, nullptr, 0, nullptr, level == 0 ? 0 : Z_DEFLATED, level, 1);
+    zipWriteInFileInZip(zip, bytes.data(), static_cast<unsigned>(bytes.size()));
+    zipCloseFileInZip(zip);
+  }
+  zipClose(zip, nullptr);
 }
 
 void write_sequential(const path& file) {
@@ -84,5 +102,10 @@ int main(int count, char** arguments) {
   write_matrix(tables / "matrix.csv", matrix);
   write_labels(tables / "labels.csv", std::vector<int>{0, 1, 2});
   write_file(tables / "header.csv", "x, \"y\"\r\n1,+2.5\r\nnan,-inf\r\n\r\n");
+  write_file(tables / "text.csv", "a;\"b \"\"c\"\"\"\r\"x\ny\";1.5\r# no row\rNA;2\r");
+  write_file(tables / "blanks.csv", "a b\n1  2 \n\n3\t4\n#N/A 5\n");
+  const path archives = directory("fuzz_npz");
+  write_archive(archives / "stored.npz", arrays, 0);
+  write_archive(archives / "deflated.npz", arrays, 6);
   return 0;
 }

@@ -9,7 +9,7 @@ work=$root/build/mutants
 copy=$work/source
 mkdir -p "$copy"
 git ls-files -z | tar --null -T - -cf - | tar -C "$copy" -xf -
-cmake -S "$copy" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DEBMCUDA_CUDA=OFF -DEBMCUDA_TOOLS=OFF -DEBMCUDA_BENCH=OFF \
+cmake -S "$copy" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DEBMCUDA_CUDA=OFF -DEBMCUDA_TOOLS=OFF -DEBMCUDA_BENCH=OFF -DEBMCUDA_EXAMPLES=OFF \
   -DEBMCUDA_INSTALL=OFF -DCMAKE_CXX_FLAGS="-DHWY_COMPILE_ONLY_STATIC -march=native" -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" >/dev/null
 
 programs=(engine/test_engine kernels/test_kernels engine/test_engine_statistics)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace ref {
 namespace {
@@ -188,6 +189,8 @@ double Target::base_energy(const Vector& x) const {
 
 Evaluation Target::evaluate(const Vector& x) const {
   Evaluation e = ref::evaluate(network, x);
+  e.energy *= inverse_temperature;
+  for (double& g : e.gradient) g *= inverse_temperature;
   if (base_mean.empty() || beta == 1) return e;
   e.energy = beta * e.energy + (1 - beta) * base_energy(x);
   for (double& g : e.gradient) g *= beta;
@@ -232,6 +235,41 @@ void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_s
     }
     chain->step += static_cast<std::uint64_t>(kernel.leapfrog_steps);
   }
+}
+
+void run_tempered(const Target& target, const Kernel& kernel, std::uint64_t seed, const Vector& ladder, int swap_every,
+                  int n_transitions, std::vector<Chain>* replicas, std::vector<Counts>* swaps, double* margin) {
+  const std::uint64_t id = replicas->front().id;
+  swaps->resize(ladder.size() - 1);
+  for (int t = 0; t < n_transitions; ++t) {
+    Counts moves;
+    for (std::size_t r = 0; r < ladder.size(); ++r) {
+      Target hot = target;
+      hot.inverse_temperature = ladder[r];
+      Kernel local = kernel;
+      local.step_size = kernel.mala ? kernel.step_size / ladder[r] : kernel.step_size / std::sqrt(ladder[r]);
+      local.friction = kernel.friction * std::sqrt(ladder[r]);
+      Chain& chain = (*replicas)[r];
+      chain.id = id + (std::uint64_t{r} << 46);
+      run(hot, local, seed, 1, &chain, &moves);
+    }
+    const std::uint64_t step = replicas->front().step;
+    const auto period = static_cast<std::uint64_t>(swap_every * kernel.leapfrog_steps);
+    if (step % period != 0) continue;
+    for (std::size_t r = step / period % 2; r + 1 < ladder.size(); r += 2) {
+      Chain &a = (*replicas)[r], &b = (*replicas)[r + 1];
+      const double e_a = target.evaluate(a.x).energy, e_b = target.evaluate(b.x).energy;
+      const double log_a = (ladder[r] - ladder[r + 1]) * (e_a - e_b);
+      const Words w = words(seed, Purpose::replica_swap, id, step, static_cast<std::uint32_t>(r / 4));
+      const double log_u = std::log(uniform(w[r % 4]));
+      *margin = std::min(*margin, std::abs(log_u - log_a));
+      ++(*swaps)[r].proposed;
+      if (log_u >= log_a) continue;
+      ++(*swaps)[r].accepted;
+      std::swap(a.x, b.x);
+    }
+  }
+  replicas->front().id = id;
 }
 
 }  // namespace ref

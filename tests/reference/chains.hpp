@@ -15,7 +15,8 @@ namespace ref {
 struct Target {
   Network network;
   double beta = 1;
-  Vector base_mean, base_root;  // empty without a base
+  Vector base_mean, base_root;     // empty without a base
+  double inverse_temperature = 1;  // multiplies E; without a base only
 
   Evaluation evaluate(const Vector& x) const;
   double base_energy(const Vector& x) const;
@@ -59,6 +60,12 @@ struct Counts {
 // (2u - 1) 3 per dimension, purpose 1: model space. With a region, lo + (hi - lo) u.
 Vector uniform_start(std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim);
 Vector uniform_start(const Kernel& kernel, std::uint64_t seed, std::uint64_t chain, std::uint64_t step, int dim);
+
+// Parallel tempering: replica r of a chain, replicas[r], moves at inverse temperature ladder[r] with the numbers of id
+// chain id + r 2^46, at a step of mala h / beta, of the leapfrogs h / sqrt(beta). After every `swap_every` transitions
+// neighbours swap. `margin` falls to the smallest |ln u - log a| of a swap.
+void run_tempered(const Target& target, const Kernel& kernel, std::uint64_t seed, const Vector& ladder, int swap_every,
+                  int n_transitions, std::vector<Chain>* replicas, std::vector<Counts>* swaps, double* margin);
 
 // n_steps of the transition; the chain's step count goes up by the gradient evaluations of each.
 void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_steps, Chain* chain, Counts* counts);

@@ -30,9 +30,11 @@ TEST_F(Energy, FileAndStdoutHoldTheLibrarysValues) {
   const Matrix x = read_matrix(path("x.npy"));
   const auto expected = energy(model, x, Device::cpu());
   EXPECT_EQ(succeed({"energy", "m.safetensors", "x.npy", "--out", "e.npy"}).out, "");
-  EXPECT_TRUE(std::ranges::equal(read_matrix(path("e.npy")).values(), expected));
+  const Matrix written = read_matrix(path("e.npy"));
+  EXPECT_TRUE(std::ranges::equal(written.values(), expected));
   write("stdout.csv", succeed({"energy", "m.safetensors", "x.npy", "--threads", "1"}).out);
-  EXPECT_TRUE(std::ranges::equal(read_matrix(path("stdout.csv")).values(), expected));
+  const Matrix printed = read_matrix(path("stdout.csv"));
+  EXPECT_TRUE(std::ranges::equal(printed.values(), expected));
 }
 
 TEST_F(Energy, GradientIsInDataUnits) {
@@ -52,7 +54,8 @@ TEST_F(Energy, LabelsGiveTheJointEnergy) {
   const Matrix x(3, 2, {0, 0, 1, 0.5f, -1, 0.2f});
   const auto expected = joint_energy(model, x, std::vector<int>{0, 2, 1}, Device::cpu());
   succeed({"energy", "m.safetensors", "x.csv", "--label-column", "2", "--out", "e.npy"});
-  EXPECT_TRUE(std::ranges::equal(read_matrix(path("e.npy")).values(), expected));
+  const Matrix written = read_matrix(path("e.npy"));
+  EXPECT_TRUE(std::ranges::equal(written.values(), expected));
   succeed({"energy", "m.safetensors", "x.csv", "--columns", "0:2", "--labels", "labels.csv", "--out", "f.npy"});
   EXPECT_EQ(read("e.npy"), read("f.npy"));
   succeed({"energy", "m.safetensors", "x.csv", "--columns", "0:2", "--out", "marginal.npy"});
@@ -66,6 +69,34 @@ TEST_F(Energy, NotesForAFileThatDoesNotSayAreOverriddenByOneThatDoes) {
   succeed({"energy", "m.safetensors", "x.npy", "--out", "f.npy", "--activation", "relu", "--head", "scalar",
            "--confinement", "3"});
   EXPECT_EQ(read("e.npy"), read("f.npy"));
+}
+
+TEST_F(Energy, AStateDictUnderAnyPrefixIsRead) {
+  // The tensors of a one-output network as torch.compile, DataParallel and Lightning name them; no --head.
+  const Mlp model = write_model();
+  const auto rename = [&](const std::string& prefix, const std::string& file) {
+    std::vector<float> parameters(model.parameters().begin(), model.parameters().end());
+    const auto* bytes = reinterpret_cast<const char*>(parameters.data());
+    const auto size = [](std::size_t n) { return std::to_string(4 * n); };
+    const std::string header = "{\"" + prefix +
+                               "0.weight\":{\"dtype\":\"F32\",\"shape\":[6,2],\"data_offsets\":[0,48]},\"" + prefix +
+                               "0.bias\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[48,72]},\"" + prefix +
+                               "3.weight\":{\"dtype\":\"F32\",\"shape\":[1,6],\"data_offsets\":[72,96]},\"" + prefix +
+                               "3.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[96," + size(25) + "]}}";
+    std::string text(8, '\0');
+    text[0] = static_cast<char>(header.size() % 256);
+    text[1] = static_cast<char>(header.size() / 256);
+    write(file, text + header + std::string(bytes, 4 * parameters.size()));
+  };
+  write_ring("x.npy");
+  rename("", "plain.safetensors");
+  const std::string expected = succeed({"energy", "plain.safetensors", "x.npy", "--activation", "silu"}).out;
+  EXPECT_FALSE(expected.empty());
+  for (const char* prefix : {"module.", "_orig_mod.", "model.net."}) {
+    rename(prefix, "other.safetensors");
+    EXPECT_EQ(succeed({"energy", "other.safetensors", "x.npy", "--activation", "silu"}).out, expected) << prefix;
+  }
+  expect_wrong_request({"energy", "plain.safetensors", "x.npy"}, {"--activation", "must be one of silu"});
 }
 
 }  // namespace

@@ -76,7 +76,8 @@ TEST_F(Plot, ModelInThePlaneIsBrightWhereItsDensityIsHigh) {
 
 TEST_F(Plot, TruthStandsBesideTheModel) {
   gaussian_model(2, 1.0f).save(path("m.safetensors"));
-  write_matrix(path("data.npy"), draw(Density2d::checkerboard, 500, 1));
+  const Matrix data = draw(Density2d::checkerboard, 500, 1);
+  write_matrix(path("data.npy"), data);
   succeed(
       {"plot", "m.safetensors", "--density", "checkerboard", "--chains", "0", "--range", "-2.5,2.5", "--out", "p.png"});
   const Picture picture = look("p.png");
@@ -181,6 +182,72 @@ TEST_F(Plot, LogBecomesCurves) {
   write("short.jsonl",
         "{\"iteration\":1,\"energy_data\":0,\"energy_samples\":0,\"energy_gap\":0,\"gradient_norm\":null}\n");
   succeed({"plot", "short.jsonl", "--out", "q.png"});
+}
+
+TEST_F(Plot, AnOutlierDoesNotSquashThePicture) {
+  Matrix x(400, 2);
+  for (std::size_t i = 0; i < x.values().size(); ++i) x.values()[i] = std::sin(static_cast<float>(7 * i + i * i));
+  write_matrix(path("x.npy"), x);
+  x(5, 0) = 1e8f;
+  write_matrix(path("outlier.npy"), x);
+  succeed({"plot", "outlier.npy", "--out", "p.png"});
+  const Picture picture = look("p.png");
+  // The points still fill the frame: blue in the left half and in the right one.
+  const auto blue = [&](int from, int to) {
+    int n = 0;
+    for (int y = kTop; y < kTop + kPanel && y < picture.height; ++y) {
+      for (int p = from; p < to; ++p) n += picture.at(p, y, 2) - picture.at(p, y, 0) > 60 ? 1 : 0;
+    }
+    return n;
+  };
+  EXPECT_GT(blue(kLeft, kLeft + kPanel / 2), 200);
+  EXPECT_GT(blue(kLeft + kPanel / 2, kLeft + kPanel), 200);
+}
+
+TEST_F(Plot, ConstantsAndOffsetsOfAnySize) {
+  write("constant.csv", "5,1e30\n5,1e30\n5,1e30\n");
+  succeed({"plot", "constant.csv", "--out", "p.png"});
+  succeed({"plot", "constant.csv", "--columns", "1", "--out", "q.png"});
+  write("far.csv", "1000000,-1000001\n1000002,-1000003\n1000001,-1000002.5\n");
+  succeed({"plot", "far.csv", "--out", "r.png"});
+}
+
+TEST_F(Plot, ATableOfMoreColumnsIsDrawnInPairs) {
+  Matrix x(200, 5);
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    for (std::size_t d = 0; d < 5; ++d)
+      x(i, d) = std::sin(static_cast<float>(i * (d + 2))) * std::pow(10.0f, static_cast<float>(d));
+  }
+  write_matrix(path("x.npy"), x);
+  succeed({"plot", "x.npy", "--out", "p.png"});
+  const Picture alone = look("p.png");
+  EXPECT_GT(alone.share_of(31, 107, 181), 0.002);
+  EXPECT_EQ(alone.share_of(230, 115, 13), 0.0) << "no data to show";
+  succeed({"plot", "x.npy", "--data", "x.npy", "--out", "q.png"});
+  EXPECT_GT(look("q.png").share_of(230, 115, 13), 0.001);
+  gaussian_model(5).save(path("m.safetensors"));
+  succeed({"plot", "m.safetensors", "--data", "x.npy", "--langevin-steps", "20", "--out", "m.png"});
+  EXPECT_GT(look("m.png").share_of(31, 107, 181), 0.001);
+  // Four columns are a table, sixteen an image unless told otherwise.
+  succeed({"plot", "x.npy", "--columns", "0:4", "--out", "four.png"});
+  EXPECT_GT(look("four.png").width, 400);
+  write_matrix(path("wide.npy"), Matrix(30, 16));
+  const Outcome outcome = succeed({"plot", "wide.npy", "--image", "none", "--out", "wide.png"});
+  EXPECT_NE(outcome.err.find("8 of 16 columns"), std::string::npos) << outcome.err;
+  expect_wrong_request({"plot", "x.npy", "--image", "8", "--out", "z.png"}, {"--image", "none"});
+}
+
+TEST_F(Plot, ALogThatIsCutIsDrawnUpToThere) {
+  const std::string line =
+      "{\"iteration\":1,\"energy_data\":0,\"energy_samples\":1,\"energy_gap\":-1,\"gradient_norm\":2}\n";
+  write("cut.jsonl", line + line + "{\"iteration\":30,\"ener");
+  const Outcome outcome = succeed({"plot", "cut.jsonl", "--out", "p.png"});
+  EXPECT_NE(outcome.err.find("line 3 is cut off"), std::string::npos) << outcome.err;
+  // In the middle, or with nothing before it, it is no cut but another file.
+  write("broken.jsonl", line + "{\"iteration\":30,\"ener\n" + line);
+  expect_wrong_request({"plot", "broken.jsonl", "--out", "q.png"}, {"broken.jsonl", "line 2"});
+  write("start.jsonl", "{\"iterat");
+  expect_wrong_request({"plot", "start.jsonl", "--out", "q.png"}, {"start.jsonl", "line 1"});
 }
 
 TEST_F(Plot, ADensityThatCannotBeNormalisedIsDrawnUpToAFactor) {

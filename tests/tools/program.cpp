@@ -56,13 +56,14 @@ ProgramTest::~ProgramTest() {
   for (const char* stream : {".out", ".err"}) fs::remove(directory_.string() + stream, ignored);
 }
 
-int ProgramTest::start(const std::vector<std::string>& arguments) const {
+int ProgramTest::start(const std::vector<std::string>& arguments, int input) const {
   // Beside the directory, not in it: the tests look at everything that stands there.
   const std::string out = directory_.string() + ".out", err = directory_.string() + ".err";
   const int process = fork();
   if (process != 0) return process;
   const int out_file = open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   const int err_file = open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (input >= 0 && dup2(input, STDIN_FILENO) < 0) _exit(126);
   if (dup2(out_file, STDOUT_FILENO) < 0 || dup2(err_file, STDERR_FILENO) < 0 || chdir(directory_.c_str()) != 0)
     _exit(126);
   become_program(arguments);
@@ -77,6 +78,21 @@ Outcome ProgramTest::wait_for(int process) const {
 }
 
 Outcome ProgramTest::run(const std::vector<std::string>& arguments) const { return wait_for(start(arguments)); }
+
+Outcome ProgramTest::run_with_input(const std::vector<std::string>& arguments, const std::string& input) const {
+  int ends[2] = {-1, -1};
+  if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
+  const int process = start(arguments, ends[0]);
+  close(ends[0]);
+  signal(SIGPIPE, SIG_IGN);  // the program may refuse before it reads
+  for (std::size_t at = 0; at < input.size();) {
+    const ssize_t n = ::write(ends[1], input.data() + at, input.size() - at);
+    if (n <= 0) break;
+    at += static_cast<std::size_t>(n);
+  }
+  close(ends[1]);
+  return wait_for(process);
+}
 
 Outcome ProgramTest::run_and_signal(const std::vector<std::string>& arguments, const std::string& file,
                                     int signal) const {

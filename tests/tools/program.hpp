@@ -30,6 +30,8 @@ class ProgramTest : public ::testing::Test {
   ~ProgramTest() override;
 
   Outcome run(const std::vector<std::string>& arguments) const;
+  // As run, with `input` on standard input, which is a pipe.
+  Outcome run_with_input(const std::vector<std::string>& arguments, const std::string& input) const;
   // As run; sends `signal` once `path` exists and holds something.
   Outcome run_and_signal(const std::vector<std::string>& arguments, const std::string& path, int signal) const;
   // With stdout and stderr on one pseudo-terminal of 100 columns; NAME=value pairs are added to the environment.
@@ -56,7 +58,7 @@ class ProgramTest : public ::testing::Test {
 
  private:
   Outcome wait_for(int process) const;
-  int start(const std::vector<std::string>& arguments) const;
+  int start(const std::vector<std::string>& arguments, int input = -1) const;
   fs::path directory_;
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 
 #include "tools/plot/figures.hpp"
@@ -16,10 +17,13 @@ Range extend(Range range, const std::vector<double>& values) {
   return range;
 }
 
-Range with_margin(Range range) {
-  if (!(range.lo <= range.hi)) return {0, 1};
-  const double margin = range.hi > range.lo ? 0.07 * (range.hi - range.lo) : std::max(1.0, std::fabs(range.lo)) * 0.1;
-  return {range.lo - margin, range.hi + margin};
+// The curves' values with a margin. A spike or a diverged end is cut at the frame, so that the rest can be seen.
+Range range_of(std::initializer_list<const std::vector<double>*> curves, Range at_least = kNothing) {
+  for (const auto* values : curves) {
+    const Range own = range_without_outliers(*values);
+    if (own.lo <= own.hi) at_least = {std::min(at_least.lo, own.lo), std::max(at_least.hi, own.hi)};
+  }
+  return at_least.lo <= at_least.hi ? with_margin(at_least, 0.07) : Range{0, 1};
 }
 
 }  // namespace
@@ -28,20 +32,19 @@ Canvas draw_curves(const TrainingCurves& curves, const std::string& title) {
   constexpr int kLeft = 74, kWidth = 640, kHeight = 150, kTop = 40, kStep = 216;
   Canvas canvas(kLeft + kWidth + 24, kTop + 3 * kStep + 2);
   Range x = extend(kNothing, curves.iteration);
-  if (!(x.lo < x.hi)) x = with_margin(x);
+  if (!(x.lo < x.hi)) x = x.lo <= x.hi ? with_margin(x, 0.07) : Range{0, 1};
   const auto panel = [&](int k, Range y, bool log_y) {
     return Axes{kLeft, kTop + k * kStep, kWidth, kHeight, x, y, log_y};
   };
 
-  const Axes gap = panel(0, with_margin(extend({0, 0}, curves.energy_gap)), false);
+  const Axes gap = panel(0, range_of({&curves.energy_gap}, {0, 0}), false);
   gap.draw_grid(canvas);
   // The line that training aims at.
   canvas.line(gap.at(x.lo, 0), gap.at(x.hi, 0), 1, {0.45f, 0.47f, 0.5f});
   gap.draw_curve(canvas, curves.iteration, curves.energy_gap, kBlue);
   gap.draw_frame(canvas, title, "", "energy gap");
 
-  const Axes energies =
-      panel(1, with_margin(extend(extend(kNothing, curves.energy_data), curves.energy_samples)), false);
+  const Axes energies = panel(1, range_of({&curves.energy_data, &curves.energy_samples}), false);
   energies.draw_grid(canvas);
   energies.draw_curve(canvas, curves.iteration, curves.energy_samples, kOrange);
   energies.draw_curve(canvas, curves.iteration, curves.energy_data, kBlue);

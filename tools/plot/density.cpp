@@ -40,12 +40,13 @@ void draw_colour_bar(Canvas& canvas, const Axes& last, Colormap colormap, double
   const double l = bar.left - 0.5, r = bar.left + bar.width + 0.5, t = bar.top - 0.5, b = bar.top + bar.height + 0.5;
   const Polyline frame{{l, t}, {r, t}, {r, b}, {l, b}, {l, t}};
   canvas.stroke({&frame, 1}, 1, kInk);
-  for (const Tick& tick : linear_ticks(bar.y, 6)) {
+  const Ticks ticks = linear_ticks(bar.y, 6);
+  for (const Tick& tick : ticks.at) {
     const double y = std::clamp(std::floor(bar.at(0, tick.value).y) + 0.5, t, b);
     canvas.line({r, y}, {r + 4, y}, 1, kInk);
     canvas.text(tick.label, {r + 8, y + kTextSize / 2}, kTextSize);
   }
-  canvas.text("p(x)", {r + 8, t - 10}, kTitleSize, Align::center);
+  canvas.text(ticks.name("p(x)"), {r + 8, t - 10}, ticks.unit == 1 ? kTitleSize : kTextSize, Align::center);
 }
 
 void draw_points(Canvas& canvas, const Axes& axes, const Matrix& points, bool over_density) {
@@ -77,11 +78,18 @@ Canvas draw_plane(const PlaneFigure& figure) {
   double largest = 0;
   for (const PlanePanel& panel : figure.panels) {
     const Axes axes{0, 0, width, height, figure.x, figure.y};
-    densities.push_back(panel.density ? panel.density(pixel_grid(axes)) : std::vector<double>{});
+    const Matrix grid = pixel_grid(axes);
+    densities.push_back(panel.density ? panel.density(grid) : std::vector<double>{});
     // A single spike must not darken everything else.
     if (panel.density) largest = std::max(largest, quantile(densities.back(), 0.999));
   }
-  const bool any_density = largest > 0;
+  // A mode smaller than a thousandth of the picture is all that there is.
+  if (largest == 0) {
+    for (const auto& density : densities) {
+      for (const double v : density) largest = std::isfinite(v) ? std::max(largest, v) : largest;
+    }
+  }
+  const bool any_density = largest > 0 && std::isfinite(largest);
   const int right = any_density ? kBarGap + kBarWidth + kRight - 14 : 20;
   Canvas canvas(kLeft + panels * width + (panels - 1) * kBetween + right, kTop + height + kBottom);
   for (int k = 0; k < panels; ++k) {
@@ -99,7 +107,7 @@ Canvas draw_plane(const PlaneFigure& figure) {
       }
     }
     draw_points(canvas, axes, panel.points, !density.empty());
-    axes.draw_frame(canvas, panel.title, "x1", k == 0 ? "x2" : "");
+    axes.draw_frame(canvas, panel.title, "x1", "x2");
     if (k + 1 == panels && any_density) draw_colour_bar(canvas, axes, figure.colormap, largest);
   }
   return canvas;
@@ -162,14 +170,12 @@ Canvas draw_line(const LineFigure& figure) {
 Range range_of(const std::vector<std::span<const float>>& values) {
   Range range{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
   for (const auto& part : values) {
-    if (part.empty()) continue;
-    const std::vector<double> numbers(part.begin(), part.end());
-    range.lo = std::min(range.lo, quantile(numbers, 0.001));
-    range.hi = std::max(range.hi, quantile(numbers, 0.999));
+    const Range own = range_without_outliers({part.begin(), part.end()});
+    if (!(own.lo <= own.hi)) continue;
+    range = {std::min(range.lo, own.lo), std::max(range.hi, own.hi)};
   }
   if (!(range.lo <= range.hi)) return {-3, 3};
-  const double margin = range.hi > range.lo ? 0.12 * (range.hi - range.lo) : 1.0;
-  return {range.lo - margin, range.hi + margin};
+  return with_margin(range, 0.12);
 }
 
 View view_of(const std::vector<MatrixView>& points) {

@@ -35,13 +35,23 @@ struct LineFigure {
 };
 Canvas draw_line(const LineFigure& figure);
 
-// A view that holds nearly all points: their 0.1 % and 99.9 % quantiles and a margin. density.cpp
+// A view that holds nearly all points (range_without_outliers) and a margin. density.cpp
 struct View {
   Range x, y;
 };
 View view_of(const std::vector<MatrixView>& points);
 // The same in one dimension.
 Range range_of(const std::vector<std::span<const float>>& values);
+
+// More dimensions that are no image: every pair of columns. Histograms on the diagonal, samples below it, data (if any)
+// above it. pairs.cpp
+struct PairFigure {
+  std::string title;
+  std::vector<std::string> names;  // of the columns
+  Matrix samples, data;            // [n, columns]; either may be empty
+  std::optional<Range> range;      // of every axis; unset: that of each column
+};
+Canvas draw_pairs(const PairFigure& figure);
 
 // Contact sheets of images side by side, one value scale. sheet.cpp
 struct Sheet {

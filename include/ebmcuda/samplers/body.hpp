@@ -36,6 +36,9 @@
 //   tile.count(Move, g, proposed, accepted)
 //   tile.here(Bool) -> bool                          true when it holds for any chain of this Bool's lanes
 //
+// evaluate(), sweep(), begin_sweeps(), sum(), any() and somewhere() may be barriers between workers: every worker comes
+// to them, so they stand under no condition that differs between chains, here() included.
+//
 // A set of chains may keep E and grad E between calls and pieces of a path, apart from beta: recall(energy) puts them
 // into energy and kGradient, or says false; keep(g, Bool) takes those of the last evaluate() for some chains;
 // condemn(g, Bool) notes infinite energy and no gradient; remember(energy) ends a call.

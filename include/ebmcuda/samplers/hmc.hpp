@@ -20,11 +20,12 @@ struct HmcTraits {
 #include <cstdint>
 #include <optional>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/samplers/parameter.hpp"
 
 namespace ebm {
 
-struct Hmc {
+struct EBMCUDA_API Hmc {
   float step_size = 0.1f;            // > 0: of the leapfrog, model space; mala's h is step_size^2 / 2
   std::int64_t leapfrog_steps = 10;  // 1 .. 1024
   float jitter = 0.2f;               // 0 .. 1: the step varies by this share between transitions

@@ -16,11 +16,12 @@ struct LangevinTraits {
 #include <array>
 #include <optional>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/samplers/parameter.hpp"
 
 namespace ebm {
 
-struct LangevinDynamics {
+struct EBMCUDA_API LangevinDynamics {
   float step_size = 0.01f;             // > 0
   std::optional<float> noise_scale{};  // >= 0; unset: sqrt(2 step_size), the unadjusted Langevin algorithm
   std::optional<float> grad_clip{};    // > 0: every element of g is clipped to [-grad_clip, grad_clip]

@@ -17,11 +17,12 @@ struct MalaTraits {
 #include <array>
 #include <optional>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/samplers/parameter.hpp"
 
 namespace ebm {
 
-struct Mala {
+struct EBMCUDA_API Mala {
   float step_size = 0.01f;           // > 0
   float jump_prob = 0.0f;            // 0 .. 1: share of steps that propose the uniform start instead
   std::optional<float> grad_clip{};  // clips the proposal's gradient, in both directions, so the chain stays exact

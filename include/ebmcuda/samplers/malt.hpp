@@ -23,11 +23,12 @@ struct MaltTraits {
 #include <cstdint>
 #include <optional>
 
+#include "ebmcuda/export.hpp"
 #include "ebmcuda/samplers/parameter.hpp"
 
 namespace ebm {
 
-struct Malt {
+struct EBMCUDA_API Malt {
   float step_size = 0.1f;            // > 0: of the leapfrog, model space; mala's h is step_size^2 / 2
   std::int64_t leapfrog_steps = 10;  // 1 .. 1024
   float friction = 1.0f;             // >= 0; the momentum decorrelates over a time of 1 / friction

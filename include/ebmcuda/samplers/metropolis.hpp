@@ -23,11 +23,11 @@ struct MetropolisMoves {
 
 template <class Tile>
 EBM_BODY MetropolisMoves<Tile> draw_moves(Tile& tile, int g, std::int64_t offset) {
-  const auto none = Tile::nowhere();
+  const typename Tile::Bool none = Tile::nowhere();
   if (tile.jump_prob() <= 0.0f && tile.difference_prob() <= 0.0f) return {none, none, !none};
   const auto words = tile.words(Purpose::move, g, offset, 0);
-  const auto jump = uniform(words, 0) < tile.jump_prob();
-  const auto difference = (uniform(words, 1) < tile.difference_prob()) & !jump;
+  const typename Tile::Bool jump = uniform(words, 0) < tile.jump_prob();
+  const typename Tile::Bool difference = (uniform(words, 1) < tile.difference_prob()) & !jump;
   return {jump, difference, !(jump | difference)};
 }
 

@@ -2,21 +2,29 @@
 // in a model file, describe() and the table of docs/sampling.md walk these lists; none of them names a parameter again.
 #pragma once
 
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "ebmcuda/export.hpp"
+
 namespace ebm {
 
 // Limits of the positions in data units: D values each, or one value that holds for every dimension.
-struct Box {
+struct EBMCUDA_API Box {
   std::vector<float> lo;
   std::vector<float> hi;
 };
 
+struct EBMCUDA_API MoveCount {
+  std::uint64_t proposed = 0, accepted = 0;
+  bool operator==(const MoveCount&) const = default;
+};
+
 // The finite numbers that a parameter takes.
-struct Range {
+struct EBMCUDA_API Range {
   double lowest = -std::numeric_limits<double>::infinity();
   double highest = std::numeric_limits<double>::infinity();
   bool lowest_allowed = true;
@@ -28,7 +36,7 @@ inline constexpr Range kPositive{0, std::numeric_limits<double>::infinity(), fal
 inline constexpr Range kNonNegative{0};
 inline constexpr Range kProbability{0, 1};
 
-struct Parameter {
+struct EBMCUDA_API Parameter {
   std::string_view name;  // of the struct's field; the option is --name with hyphens
   Range range;            // of numbers; a Box is checked against the model
   std::string_view help;  // one line

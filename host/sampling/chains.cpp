@@ -1,0 +1,342 @@
+#include "ebmcuda/chains.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "host/core/check.hpp"
+#include "host/sampling/loaded_energy.hpp"
+#include "host/sampling/tempering.hpp"
+#include "host/sampling/transition.hpp"
+
+namespace ebm {
+namespace {
+
+constexpr std::uint64_t kChainLimit = std::uint64_t{1} << 56;
+constexpr std::uint64_t kStepLimit = std::uint64_t{1} << 48;
+
+std::uint64_t transitions_left(std::uint64_t step, const Transition& transition) {
+  return (kStepLimit - step) / static_cast<std::uint64_t>(transition.evaluations);
+}
+
+void require_base(const GaussianEnergy& base, std::size_t dim) {
+  require(base.mean.size() == dim, "base.mean", base.mean.size(), fmt::format("must hold D = {} values", dim));
+  require(base.root.rows() == dim && base.root.cols() == dim, "base.root",
+          fmt::format("{} x {}", base.root.rows(), base.root.cols()), fmt::format("must be {} x {}", dim, dim));
+  for (const float m : base.mean) require(std::isfinite(m), "base.mean", m, "every value must be finite");
+  for (std::size_t i = 0; i < dim; ++i) {
+    for (std::size_t j = 0; j < dim; ++j) {
+      const float r = base.root(i, j);
+      const bool good = i > j ? r == 0 : i == j ? r > 0 : true;
+      require(good && std::isfinite(r), "base.root", r,
+              fmt::format("must be finite and upper triangular, > 0 on the diagonal (row {}, column {})", i, j));
+    }
+  }
+}
+
+void require_suits_base(const Sampler& sampler, bool has_base) {
+  require(!has_base || is_metropolis(kind_of(sampler)), "sampler", to_string(kind_of(sampler)),
+          "chains with a base need a Metropolis-adjusted sampler");
+}
+
+void require_beta(float beta, bool has_base) {
+  require_probability("beta", static_cast<double>(beta));
+  require(has_base || beta == 1, "beta", beta, "must be 1 without a base");
+}
+
+// Everything about a new set of chains that can be wrong, and the transition that it begins with.
+Transition check(const Mlp& model, const Sampler& sampler, const ChainsOptions& options) {
+  Transition transition = resolve(sampler, model);
+  const auto dim = static_cast<std::size_t>(model.dim());
+  if (options.init) {
+    require(options.init->rows() > 0, "init", "0 rows", "must hold at least one chain");
+    require_points("init", *options.init, model.dim());
+    require_inside("init", *options.init, model, transition);
+  } else {
+    require(options.n_chains >= 1, "n_chains", options.n_chains, "must be >= 1");
+  }
+  const std::uint64_t n = options.init ? options.init->rows() : static_cast<std::uint64_t>(options.n_chains);
+  require(n <= (std::uint64_t{1} << 40) / dim, "n_chains", n,
+          fmt::format("must be <= 2^40 / D = {}", (std::uint64_t{1} << 40) / dim));
+  const std::uint64_t limit = options.tempering ? kTemperedChainLimit : kChainLimit;
+  require(options.first_chain < limit && n <= limit - options.first_chain, "first_chain", options.first_chain,
+          fmt::format("first_chain + n_chains must be <= 2^{}", options.tempering ? 46 : 56));
+  require(options.first_step < kStepLimit, "first_step", options.first_step, "must be below 2^48");
+  require_suits_base(sampler, options.base.has_value());
+  require_beta(options.beta, options.base.has_value());
+  if (options.base) require_base(*options.base, dim);
+  if (options.tempering) {
+    options.tempering->validate();
+    require(!options.base, "tempering", "given", "chains with a base have no replicas");
+    require_can_be_tempered(transition);
+  }
+  return transition;
+}
+
+GaussianBase to_model_space(const GaussianEnergy& base, const Mlp& model) {
+  const auto values = base.root.values();
+  GaussianBase result{base.mean, {values.begin(), values.end()}};
+  const auto& standardization = model.standardization();
+  if (!standardization) return result;
+  to_model_space(*standardization, base.mean, result.mean);
+  const std::size_t dim = base.mean.size();
+  for (std::size_t i = 0; i < result.root.size(); ++i) result.root[i] *= standardization->std[i % dim];
+  return result;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+struct Chains::State {
+  Energy energy;
+  Sampler sampler;
+  Transition transition;
+  float beta;
+  bool has_base, tempered;
+  std::size_t n;
+  std::uint64_t step;     // of every chain
+  std::uint64_t version;  // of the energy's parameters that the set knows
+  std::unique_ptr<ChainSet> set;
+  Matrix seen;  // what callbacks look at
+
+  const Mlp& model() const { return energy.model(); }
+  const Energy::Loaded& loaded() const { return *energy.loaded_; }
+
+  // The set, knowing the present parameters.
+  ChainSet& fresh() {
+    const std::uint64_t now = loaded().version;
+    if (version != now) set->forget();
+    version = now;
+    return *set;
+  }
+  void set_positions(MatrixView x) {
+    if (model().standardization()) {
+      const Matrix points = model().to_model_space(x);
+      set->set_positions(points.values());
+    } else {
+      set->set_positions(x.values());
+    }
+  }
+  void check_run(std::int64_t transitions) const {
+    require(transitions >= 0, "n", transitions, "must be >= 0");
+    const std::uint64_t left = transitions_left(step, transition);
+    require(static_cast<std::uint64_t>(transitions) <= left, "n", transitions,
+            fmt::format("must be <= {}: step numbers end at 2^48", left));
+  }
+  void run(std::int64_t transitions) {
+    if (transitions == 0) return;
+    fresh().run(transition, transitions, beta);
+    step += static_cast<std::uint64_t>(transitions * transition.evaluations);
+  }
+  float* device_positions(void* stream) {
+    require(!tempered, "tempering", "given", "the positions of replicas are not handed out");
+    const DeviceQueue& queue = loaded().queue();
+    queue.precede(stream);
+    return set->device_positions();
+  }
+};
+
+Chains::Chains(Energy energy, Sampler sampler, ChainsOptions options) {
+  const Mlp& model = energy.model();
+  Transition transition = check(model, sampler, options);
+  const std::size_t n = options.init ? options.init->rows() : static_cast<std::size_t>(options.n_chains);
+  std::vector<std::uint64_t> ids(n);
+  std::iota(ids.begin(), ids.end(), options.first_chain);
+  std::optional<GaussianBase> base;
+  if (options.base) base = to_model_space(*options.base, model);
+  const EnergyFunction& function = *energy.loaded_->function;
+  std::vector<std::uint64_t> steps(n, options.first_step);
+  std::unique_ptr<ChainSet> set;
+  if (options.tempering) {
+    Tempering tempering = *options.tempering;
+    tempering.inverse_temperatures = ladder_of(function, model.dim(), transition, tempering, options.seed);
+    set = make_tempered_chains(function, model.dim(), options.seed, ids, steps, tempering);
+  } else {
+    set = function.chains(options.seed, std::move(ids), std::move(steps), std::move(base));
+  }
+  const std::uint64_t version = energy.loaded_->version;
+  state_ = std::unique_ptr<State>(new State{std::move(energy), std::move(sampler), std::move(transition), options.beta,
+                                            options.base.has_value(), options.tempering.has_value(), n,
+                                            options.first_step, version, std::move(set), Matrix()});
+  if (options.init) {
+    state_->set_positions(*options.init);
+  } else {
+    start_uniform();
+  }
+}
+
+Chains::~Chains() = default;
+Chains::Chains(Chains&&) noexcept = default;
+Chains& Chains::operator=(Chains&&) noexcept = default;
+
+std::size_t Chains::size() const noexcept { return state_->n; }
+const Energy& Chains::energy() const noexcept { return state_->energy; }
+const Sampler& Chains::sampler() const noexcept { return state_->sampler; }
+std::uint64_t Chains::step() const noexcept { return state_->step; }
+
+void Chains::set_sampler(Sampler sampler) {
+  Transition transition = resolve(sampler, state_->model());
+  require_suits_base(sampler, state_->has_base);
+  if (state_->tempered) require_can_be_tempered(transition);
+  state_->transition = std::move(transition);
+  state_->sampler = std::move(sampler);
+}
+
+void Chains::set_step_size(float step_size) {
+  require_positive("step_size", static_cast<double>(step_size));
+  set_sampler(with_step_size(state_->sampler, step_size));
+}
+
+void Chains::set_beta(float beta) {
+  require_beta(beta, state_->has_base);
+  state_->beta = beta;
+}
+
+void Chains::start_uniform() { state_->set->start_uniform(state_->transition); }
+
+void Chains::set_positions(MatrixView x) {
+  require(x.rows == state_->n, "x", x.rows, fmt::format("must hold one row for each of the {} chains", state_->n));
+  require_points("x", x, state_->model().dim());
+  require_inside("x", x, state_->model(), state_->transition);
+  state_->set_positions(x);
+}
+
+void Chains::run(std::int64_t n) {
+  state_->check_run(n);
+  state_->run(n);
+}
+
+void Chains::run(std::int64_t n, void* stream) {
+  const DeviceQueue& queue = state_->loaded().queue();
+  state_->check_run(n);
+  queue.follow(stream);
+  state_->run(n);
+  queue.precede(stream);
+}
+
+std::int64_t Chains::run(std::int64_t n, std::int64_t every, const std::function<bool(const ChainsProgress&)>& callback) {
+  require(every >= 1, "every", every, "must be >= 1");
+  require(static_cast<bool>(callback), "callback", "empty", "must be a function");
+  state_->check_run(n);
+  Matrix& seen = state_->seen;
+  if (seen.rows() != state_->n) seen = Matrix(state_->n, static_cast<std::size_t>(state_->model().dim()));
+  std::int64_t done = 0;
+  while (done < n) {
+    const std::int64_t piece = std::min(every, n - done);
+    state_->run(piece);
+    done += piece;
+    if (piece < every) break;
+    positions(seen.values());
+    if (!callback({done, seen})) break;
+  }
+  return done;
+}
+
+void Chains::wait() const {
+  if (const DeviceQueue* queue = state_->loaded().function->queue()) queue->wait();
+}
+
+Matrix Chains::positions() const {
+  Matrix x(state_->n, static_cast<std::size_t>(state_->model().dim()));
+  positions(x.values());
+  return x;
+}
+
+void Chains::positions(std::span<float> x) const {
+  const auto dim = static_cast<std::size_t>(state_->model().dim());
+  require(x.size() == state_->n * dim, "x", x.size(), fmt::format("must hold {} x {} values", state_->n, dim));
+  state_->set->positions(x);
+  if (const auto& standardization = state_->model().standardization()) to_data_units(*standardization, x);
+}
+
+std::vector<float> Chains::energies() const {
+  std::vector<float> energy(state_->n);
+  energies(energy);
+  return energy;
+}
+
+void Chains::energies(std::span<float> energy) const {
+  require(energy.size() == state_->n, "energy", energy.size(),
+          fmt::format("must hold one value for each of the {} chains", state_->n));
+  state_->fresh().energies(energy);
+}
+
+std::vector<float> Chains::base_energies() const {
+  require(state_->has_base, "base", "none", "the chains were made without one");
+  std::vector<float> energy(state_->n), base(state_->n);
+  state_->fresh().energies(energy, base);
+  return base;
+}
+
+std::vector<std::uint8_t> Chains::restarted() const {
+  std::vector<std::uint8_t> flags(state_->n);
+  state_->set->restarted(flags);
+  return flags;
+}
+
+ChainStats Chains::stats() const { return state_->set->stats(); }
+void Chains::clear_stats() { state_->set->clear_stats(); }
+
+ReplicaStats Chains::replicas() const {
+  require(state_->tempered, "tempering", "none", "the chains were made without it");
+  return state_->set->replica_stats();
+}
+
+DeviceMatrixView Chains::device_positions(void* stream) const {
+  return {state_->device_positions(stream), state_->n, static_cast<std::size_t>(state_->model().dim())};
+}
+
+float* Chains::write_positions(void* stream) {
+  float* const positions = state_->device_positions(stream);
+  state_->set->forget();
+  return positions;
+}
+
+SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options, const Device& device) {
+  ChainsOptions chains_options;
+  chains_options.n_chains = options.n_chains;
+  chains_options.seed = options.seed;
+  chains_options.first_chain = options.first_chain;
+  chains_options.first_step = options.first_step;
+  chains_options.init = options.init;
+  chains_options.tempering = options.tempering;
+  const Transition transition = check(model, sampler, chains_options);
+  require(options.n_steps >= 0, "n_steps", options.n_steps, "must be >= 0");
+  require(static_cast<std::uint64_t>(options.n_steps) <= transitions_left(options.first_step, transition), "first_step",
+          options.first_step, "first_step + n_steps must be <= 2^48");
+  require(options.thin >= 0, "thin", options.thin, "must be >= 0 (0: keep no trajectory)");
+
+  const auto start = std::chrono::steady_clock::now();
+  Chains chains(Energy(model, device), sampler, std::move(chains_options));
+  SampleResult result;
+  // Calls of about a fifth of a second keep progress alive; how the steps are split changes no bit.
+  std::int64_t chunk = options.progress ? 16 : options.n_steps;
+  while (result.n_steps < options.n_steps) {
+    std::int64_t next = std::min(result.n_steps + std::max<std::int64_t>(chunk, 1), options.n_steps);
+    if (options.thin > 0) next = std::min(next, (result.n_steps / options.thin + 1) * options.thin);
+    const double before = seconds_since(start);
+    chains.run(next - result.n_steps);
+    result.n_steps = next;
+    if (options.thin > 0 && next % options.thin == 0) result.trajectory.push_back(chains.positions());
+    if (!options.progress) continue;
+    chains.wait();  // what is timed is work done, not work queued
+    const double now = seconds_since(start);
+    if (!options.progress({result.n_steps, options.n_steps, now})) break;
+    chunk = now - before > 0.2 ? std::max<std::int64_t>(chunk / 2, 1) : std::min(chunk * 2, options.n_steps);
+  }
+  result.x = chains.positions();
+  result.energy = chains.energies();
+  result.restarted = chains.restarted();
+  result.stats = chains.stats();
+  if (options.tempering) result.replicas = chains.replicas();
+  result.engine = chains.energy().description();  // knows now what was compiled
+  result.seconds = seconds_since(start);
+  return result;
+}
+
+}  // namespace ebm
