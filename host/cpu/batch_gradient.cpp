@@ -21,7 +21,7 @@ BatchGradient::BatchGradient(const MlpShape& shape, std::size_t rows, std::size_
       width_(strip_width()),
       parts_(parts),
       strip_floats_(static_cast<std::size_t>(shape.dim) * width_),
-      settings_(parts),
+      loss_(parts),
       slots_per_thread_(
           static_cast<std::size_t>(OrderedTree::slots_for(static_cast<std::int64_t>(chunks_of_rows(rows))))) {
   resize(rows);
@@ -81,6 +81,11 @@ void BatchGradient::resize(std::size_t rows) {
   part_chunks_ = chunks_of_rows(rows);
 }
 
+void BatchGradient::set_loss(std::size_t part, const RowLoss& loss) {
+  loss_[part] = loss;
+  std::fill_n(weights(part * part_strips_), part_strips_ * width_, loss.weight);
+}
+
 std::size_t BatchGradient::valid(std::size_t s) const { return std::min(width_, rows_ - s % part_strips_ * width_); }
 
 EvaluationBuffers BatchGradient::buffers(std::size_t thread) {
@@ -96,9 +101,10 @@ EvaluationBuffers BatchGradient::buffers(std::size_t thread) {
 
 void BatchGradient::pass(const PackedNetwork& network) {
   pool_.run(strips(), [&](std::size_t s, int thread) {
-    const PartSettings& settings = settings_[s / part_strips_];
+    const RowLoss& loss = loss_[s / part_strips_];
     const EvaluationBuffers mine = buffers(static_cast<std::size_t>(thread));
-    const GradientWeights how{weights(s), settings.energy_factor, settings.use_labels ? labels(s) : nullptr};
+    const GradientWeights how{weights(s), loss.energy_weight, loss.label_weight != 0 ? labels(s) : nullptr,
+                              loss.label_weight};
     parameter_gradient_strip(network, x(s), mine, how, energies_.data() + s * width_,
                              cross_entropies_.data() + s * width_);
     pack(s, mine);

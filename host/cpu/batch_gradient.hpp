@@ -8,6 +8,7 @@
 
 #include "host/cpu/kernels.hpp"
 #include "host/cpu/thread_pool.hpp"
+#include "kernels/training/batch_loss.hpp"
 
 namespace ebm::cpu {
 
@@ -29,8 +30,8 @@ class BatchGradient {
   float* x(std::size_t s) { return x_.data() + s * strip_floats_; }            // [D][width]
   float* weights(std::size_t s) { return weights_.data() + s * width_; }       // [width]
   std::int32_t* labels(std::size_t s) { return labels_.data() + s * width_; }  // [width]
-  void set_energy_factor(std::size_t part, float factor) { settings_[part].energy_factor = factor; }
-  void use_labels(std::size_t part, bool use) { settings_[part].use_labels = use; }
+  // Weighs all rows of a part alike; else weights() alone say it, and there are no labels.
+  void set_loss(std::size_t part, const RowLoss& loss);
 
   // gradient = sum_i c_i dE(x_i)/dtheta (+ cross-entropy), flat as Mlp::parameters(): part by part, each by the tree.
   void run(const PackedNetwork& network, std::span<float> gradient);
@@ -42,10 +43,6 @@ class BatchGradient {
   std::span<const float> cross_entropies(std::size_t part) const { return rows_of(cross_entropies_, part); }
 
  private:
-  struct PartSettings {
-    float energy_factor = 0;
-    bool use_labels = false;
-  };
   // A layer's sums [left units][right units] as outer_product() makes them. Inputs, with a unit of ones for the bias,
   // run along the lanes, unless they are so few that the outputs fill lanes better.
   struct Product {
@@ -79,7 +76,7 @@ class BatchGradient {
   MlpShape shape_;
   ThreadPool& pool_;
   std::size_t width_, parts_, strip_floats_, rows_ = 0, part_strips_ = 0, part_chunks_ = 0;
-  std::vector<PartSettings> settings_;
+  std::vector<RowLoss> loss_;
   AlignedVector<float> x_, weights_, energies_, cross_entropies_;
   std::vector<std::int32_t> labels_;
   // Activations and deltas of one strip per thread; of all chunks, packed.

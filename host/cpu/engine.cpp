@@ -7,7 +7,7 @@
 
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
-#include "host/cpu/training.hpp"
+#include "host/cpu/training_loops.hpp"
 #include "kernels/math/ordered_sum.hpp"
 
 namespace ebm {
@@ -210,9 +210,9 @@ class CpuEngine final : public Engine {
   std::unique_ptr<EnergyFunction> load(const Mlp& model) const override {
     return std::make_unique<CpuEnergyFunction>(model, pool_);
   }
-  std::unique_ptr<TrainingSession> train(TrainingPlan plan, TrainingState start, std::span<const float> data,
-                                         std::span<const int> labels) const override {
-    return make_training_session(std::move(plan), std::move(start), data, labels, pool_);
+  std::unique_ptr<TrainingPrimitives> training(TrainingPlan plan, TrainingState start, std::span<const float> data,
+                                               std::span<const int> labels) const override {
+    return make_training_loops(std::move(plan), std::move(start), data, labels, pool_);
   }
 
  private:

@@ -20,15 +20,14 @@ void ParameterGradientStrip(const PackedNetwork& network, const float* x, const 
   const MlpShape& shape = network.shape;
   const float* a = forward_hidden(network, x, buffers);
   const StripVectors well = confinement(shape, x);
-  const VF factor = constant(weights.energy_factor);
+  const VF energy_weight = constant(weights.energy_weight), label_weight = constant(weights.label_weight);
   if (shape.head == Head::scalar) {
     const StripVectors head = scalar_head(network.layers.back(), a);
     const VF low = hn::Add(head.low, well.low), high = hn::Add(head.high, well.high);
     hn::Store(low, d, energy);
     hn::Store(high, d, energy + kLanes);
     const VF w_low = hn::Load(d, weights.weight), w_high = hn::Load(d, weights.weight + kLanes);
-    const StripVectors c{hn::Mul(w_low, hn::MulAdd(factor, low, constant(1.0f))),
-                         hn::Mul(w_high, hn::MulAdd(factor, high, constant(1.0f)))};
+    const StripVectors c{hn::MulAdd(energy_weight, low, w_low), hn::MulAdd(energy_weight, high, w_high)};
     hn::Store(c.low, d, buffers.logits);  // dE/df = 1
     hn::Store(c.high, d, buffers.logits + kLanes);
     scalar_head_delta(network.layers.back(), &c, buffers.delta[network.hidden_layers() - 1]);
@@ -44,10 +43,10 @@ void ParameterGradientStrip(const PackedNetwork& network, const float* x, const 
       const VF e = hn::Sub(v == 0 ? well.low : well.high, lse);
       hn::Store(e, d, energy + v);
       const VF weight = hn::Load(d, weights.weight + v);
-      VF c = hn::Neg(hn::Mul(weight, hn::MulAdd(factor, e, constant(1.0f))));
+      VF c = hn::Neg(hn::MulAdd(energy_weight, e, weight));
       if (weights.labels != nullptr) {
         hn::Store(hn::Add(hn::Load(d, cross_entropy + v), lse), d, cross_entropy + v);
-        c = hn::Add(c, weight);
+        c = hn::Add(c, label_weight);
       }
       for (int y = 0; y < shape.outputs; ++y) {
         float* out = buffers.logits + static_cast<std::size_t>(y) * kStrip + v;
@@ -56,7 +55,7 @@ void ParameterGradientStrip(const PackedNetwork& network, const float* x, const 
     }
     if (weights.labels != nullptr) {
       for (std::size_t i = 0; i < kStrip; ++i) {
-        buffers.logits[static_cast<std::size_t>(weights.labels[i]) * kStrip + i] -= weights.weight[i];
+        buffers.logits[static_cast<std::size_t>(weights.labels[i]) * kStrip + i] -= weights.label_weight;
       }
     }
     logits_backward(network, buffers);

@@ -112,12 +112,12 @@ void uniform_start_strip(std::uint64_t seed, int dim, const StartRegion& region,
 void run_strip(SamplerKind kind, const PackedNetwork& network, const StepParameters& parameters, std::int64_t n,
                const StripState& state, const StripScratch& scratch, ChainStats* counts);
 
-// The factors c_i of sum_i c_i dE(x_i)/dtheta for one strip: c = weight * (1 + energy_factor * E). Padding has weight
-// 0.
+// The factors c_i of sum_i c_i dE(x_i)/dtheta for one strip, as RowLoss has them: c = weight + energy_weight E.
 struct GradientWeights {
   const float* weight = nullptr;  // [width]
-  float energy_factor = 0;
-  const std::int32_t* labels = nullptr;  // [width]; with them, weight times the cross-entropy's gradient is added
+  float energy_weight = 0;
+  const std::int32_t* labels = nullptr;  // [width]; with them, label_weight times the cross-entropy's gradient is added
+  float label_weight = 0;
 };
 // Forward and backward pass of a strip that leaves a_l in buffers.activation and c dE/dz_l in buffers.delta (all
 // distinct), c dE/df in buffers.logits. energy [width], cross_entropy [width] (null without labels).

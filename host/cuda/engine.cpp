@@ -10,7 +10,7 @@
 #include "host/cuda/devices.hpp"
 #include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
-#include "host/cuda/training.hpp"
+#include "host/cuda/recorded_training.hpp"
 #include "host/cuda/transition.hpp"
 #include "kernels/chains/chains.hpp"
 #include "kernels/chains/replica_swap.hpp"
@@ -428,9 +428,9 @@ class CudaEngine final : public Engine {
   std::unique_ptr<EnergyFunction> load(const Mlp& model) const override {
     return std::make_unique<CudaEnergyFunction>(context_, model, precision_);
   }
-  std::unique_ptr<TrainingSession> train(TrainingPlan plan, TrainingState start, std::span<const float> data,
-                                         std::span<const int> labels) const override {
-    return make_cuda_training_session(context_, precision_, std::move(plan), std::move(start), data, labels);
+  std::unique_ptr<TrainingPrimitives> training(TrainingPlan plan, TrainingState start, std::span<const float> data,
+                                               std::span<const int> labels) const override {
+    return make_recorded_training(context_, precision_, std::move(plan), std::move(start), data, labels);
   }
 
  private:

@@ -5,7 +5,8 @@
 //   Engine            opens a device
 //     EnergyFunction  one network's parameters on that device: E, dE/dx
 //       ChainSet      n chains on the device: positions, ids, step numbers; runs K steps of a Transition
-//     TrainingSession parameters, Adam moments, average, replay buffer and data on the device: runs whole iterations
+//     TrainingPrimitives  parameters, Adam moments, average, replay buffer and data on the device, and the parts that
+//                         host/training/iteration.cpp makes an iteration of
 //
 // Preconditions are the caller's (host/*.cpp check options before they get here); engines throw DeviceError,
 // OutOfMemory and std::bad_alloc only.
@@ -13,6 +14,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -24,6 +26,8 @@
 #include "ebmcuda/mlp.hpp"
 #include "ebmcuda/sampler.hpp"
 #include "ebmcuda/trainer.hpp"
+#include "kernels/training/batch_loss.hpp"
+#include "kernels/training/conclusion.hpp"
 
 namespace ebm {
 
@@ -37,7 +41,7 @@ struct Transition {
   std::vector<float> clamp_lo, clamp_hi;                     // D values each, or both empty
   std::vector<float> start_lo, start_hi;  // where uniform starts and jumps go, D values each; both empty: +-3
   float jump_prob = 0.0f;                 // Metropolis-adjusted samplers
-  float difference_prob = 0.0f;           // the same, in a TrainingSession only
+  float difference_prob = 0.0f;           // the same, in training only
   bool operator==(const Transition&) const = default;
 };
 
@@ -130,6 +134,7 @@ class EnergyFunction {
 };
 
 // What a training run is, apart from its state. `objective.sampler` arrives here as the Transition.
+// Engines read what concerns rows and chains; objective and optimiser reach them as BatchLoss and StepRules.
 struct TrainingPlan {
   MlpShape shape;
   std::int64_t iterations = 0;
@@ -140,6 +145,7 @@ struct TrainingPlan {
   float energy_reg = 0;
   std::optional<float> target_acceptance;
   std::int64_t buffer_capacity = 0;
+  std::int64_t slot_rows = 1;  // positions of a slot, of which the first is the chain's
   float reinit_prob = 0;
   Adam optimizer;
   float ema = 0;
@@ -152,24 +158,38 @@ struct TrainingState {
   std::int64_t iteration = 0;                          // done; data order and chain ids follow from it
   std::vector<float> parameters, adam_m, adam_v, ema;  // flat as Mlp::parameters(); ema empty when off
   float step_size = 0;
-  std::vector<float> buffer_x;              // [capacity, D]; empty unless persistent
+  std::vector<float> buffer_x;              // [capacity, slot_rows, D]; empty unless persistent
   std::vector<std::uint64_t> buffer_steps;  // [capacity]
 };
 
-struct IterationStats {
-  std::int64_t iteration = 0;  // its number, from 0
-  double energy_data = 0, energy_samples = 0;
-  double gradient_norm = 0;
-  double cross_entropy = 0;
-  double step_size = 0;  // that it ran with
+struct IterationStats : IterationReport {
   ChainStats chains;
 };
 
-class TrainingSession {
+// The parts of a training iteration, on one engine's memory. host/training/iteration.hpp, which says what an iteration
+// is, calls them. Each queues work in order and none waits, so that an engine may record the calls once and replay
+// them. After an iteration whose numbers were not finite they do nothing any more.
+class TrainingPrimitives {
  public:
-  virtual ~TrainingSession() = default;
-  // Runs n more iterations and returns the statistics of each. A non-finite gradient leaves parameters and moments as
-  // they were before that iteration and stops: the last element then has a non-finite gradient_norm.
+  virtual ~TrainingPrimitives() = default;
+  // The data points of this iteration, with labels and dequantisation: part one of the batch. They are where chains
+  // start from with ChainStart::data.
+  virtual void gather_data() = 0;
+  // Opens the iteration's chains (slots of the buffer, restarts among them; the data batch; or the uniform start), runs
+  // n_steps transitions at the current step size, and closes them: back to their slots, and part two of the batch.
+  virtual void run_chains() = 0;
+  // Energies, cross-entropies and the parameter gradient of the batch.
+  virtual void differentiate(const BatchLoss& loss) = 0;
+  // conclude() of kernels/training/conclusion.hpp: the iteration's statistics, Adam's numbers, the step size, and the
+  // count of iterations.
+  virtual void conclude(const StepRules& rules) = 0;
+  // Adam and the moving average with what conclude() left.
+  virtual void update_parameters() = 0;
+
+  // `iteration` makes the calls above, the same ones each time. Once, before run().
+  virtual void record(std::function<void()> iteration) = 0;
+  // Runs n more iterations and returns the statistics of each. Numbers that are not finite leave parameters and moments
+  // as they were before that iteration and stop the run: the last element then has a NaN gradient_norm.
   virtual std::vector<IterationStats> run(std::int64_t n) = 0;
   // A copy of the current state (waits for the device).
   virtual TrainingState state() const = 0;
@@ -181,9 +201,10 @@ class Engine {
   // "cpu AVX2, 2 threads": what runs, for reports.
   virtual std::string description() const = 0;
   virtual std::unique_ptr<EnergyFunction> load(const Mlp& model) const = 0;
-  // `data` [n, D] model space; labels [n] or empty. The session keeps copies.
-  virtual std::unique_ptr<TrainingSession> train(TrainingPlan plan, TrainingState start, std::span<const float> data,
-                                                 std::span<const int> labels) const = 0;
+  // `data` [n, D] model space; labels [n] or empty. Copies are kept.
+  virtual std::unique_ptr<TrainingPrimitives> training(TrainingPlan plan, TrainingState start,
+                                                       std::span<const float> data,
+                                                       std::span<const int> labels) const = 0;
 };
 
 // Throws ConfigError for a device this build or machine hasn't got.

@@ -10,6 +10,7 @@
 #include "host/engine/engine.hpp"
 #include "host/sampling/transition.hpp"
 #include "host/training/checkpoint.hpp"
+#include "host/training/iteration.hpp"
 #include "kernels/math/learning_rate.hpp"
 
 namespace ebm {
@@ -135,7 +136,7 @@ struct Trainer::State {
   TrainerOptions options;
   std::uint64_t fingerprint = 0;
   std::unique_ptr<Engine> engine;
-  std::unique_ptr<TrainingSession> session;
+  std::optional<TrainingSession> session;
   std::int64_t iteration = 0;
   ChainStats since_log;
   IterationStats last;
@@ -146,7 +147,7 @@ struct Trainer::State {
     iteration = start.iteration;
     engine = make_engine(device);
     const Matrix points = model.to_model_space(data);
-    session = engine->train(make_plan(model, options), std::move(start), points.values(), labels);
+    session.emplace(*engine, make_plan(model, options), std::move(start), points.values(), labels);
   }
 };
 

@@ -41,13 +41,13 @@ struct LossSeed {
     if (row < 0) return 0.0f;
     if (writes && view.energy != nullptr) view.energy[row] = energy;
     if (view.weights != nullptr) return view.weights[row];
-    const float share = 1.0f / static_cast<float>(view.batch);
-    return fmaf(view.energy_factor, energy, row < view.batch ? share : -share);
+    const RowLoss& loss = row < view.batch ? view.loss.data : view.loss.samples;
+    return fmaf(loss.energy_weight, energy, loss.weight);
   }
   __device__ int label() const {
     return view.labels != nullptr && row >= 0 && row < view.batch ? view.labels[row] : -1;
   }
-  __device__ float label_factor() const { return 1.0f / static_cast<float>(view.batch); }
+  __device__ float label_factor() const { return view.loss.data.label_weight; }
   __device__ void cross_entropy(float value) const {
     if (writes) view.cross_entropy[row] = value;
   }

@@ -10,6 +10,7 @@
 #include "kernels/energy/network.hpp"
 #include "kernels/energy/plan.hpp"
 #include "kernels/math/ordered_sum.hpp"
+#include "kernels/training/batch_loss.hpp"
 
 namespace ebm {
 
@@ -25,11 +26,11 @@ struct PassStorage {
 struct PassView {
   std::int64_t first, n;  // rows of x to pass through
   const float* x;         // [*, D]
-  // c = weights[i] or, where null, +-1/batch (+ below batch, - from there), plus energy_factor E.
+  // The rows' weights, or null: then rows below `batch` weigh as loss.data says, and those from there as loss.samples.
   const float* weights;
   std::int64_t batch;
-  float energy_factor;
-  const int* labels;     // [batch] or null: adds the cross-entropy's gradient over batch for rows below batch
+  BatchLoss loss;
+  const int* labels;     // [batch] of the data rows, or null
   float* energy;         // [*] or null
   float* cross_entropy;  // [batch], with labels
   const int* stopped;    // or null

@@ -7,7 +7,7 @@
 #include "ebmcuda/error.hpp"
 #include "faulty_runtime.hpp"
 #include "host/cuda/devices.hpp"
-#include "host/engine/engine.hpp"
+#include "host/training/iteration.hpp"
 #include "support/networks.hpp"
 
 namespace {
@@ -72,10 +72,10 @@ std::vector<float> train(const ebm::Engine& engine) {
   start.buffer_x.assign(6, 0.5f);
   start.buffer_steps.assign(3, 0);
   const ebm::Matrix data = random_points(5, 2, 3);
-  const auto session = engine.train(plan, start, data.values(), {});
+  ebm::TrainingSession session(engine, plan, start, data.values(), {});
   std::vector<float> result;
-  for (const ebm::IterationStats& s : session->run(3)) result.push_back(static_cast<float>(s.gradient_norm));
-  const ebm::TrainingState end = session->state();
+  for (const ebm::IterationStats& s : session.run(3)) result.push_back(static_cast<float>(s.gradient_norm));
+  const ebm::TrainingState end = session.state();
   for (const auto* values : {&end.parameters, &end.adam_m, &end.adam_v, &end.ema, &end.buffer_x}) {
     result.insert(result.end(), values->begin(), values->end());
   }

@@ -6,7 +6,7 @@
 #include "ebmcuda/error.hpp"
 #include "faulty_runtime.hpp"
 #include "host/cuda/devices.hpp"
-#include "host/engine/engine.hpp"
+#include "host/training/iteration.hpp"
 #include "support/networks.hpp"
 
 namespace {
@@ -27,7 +27,7 @@ class SessionTest : public testing::TestWithParam<ebm::Precision> {
     bool operator==(const Run&) const = default;
   };
 
-  static std::unique_ptr<ebm::TrainingSession> open(const ebm::Engine& engine, const ebm::Mlp& model) {
+  static ebm::TrainingSession open(const ebm::Engine& engine, const ebm::Mlp& model) {
     ebm::TrainingPlan plan;
     plan.shape = kShape;
     plan.iterations = 200;
@@ -44,20 +44,20 @@ class SessionTest : public testing::TestWithParam<ebm::Precision> {
     start.buffer_x.assign(10, 0.5f);
     start.buffer_steps.assign(5, 0);
     const ebm::Matrix data = random_points(5, 2, 3);
-    return engine.train(plan, start, data.values(), {});
+    return {engine, plan, start, data.values(), {}};
   }
 
   // `pieces` of a training on `engine`, one session throughout.
   static Run train(const ebm::Engine& engine, const std::vector<std::int64_t>& pieces) {
-    const auto session = open(engine, random_network(kShape, 1));
+    ebm::TrainingSession session = open(engine, random_network(kShape, 1));
     Run run;
     for (const std::int64_t n : pieces) {
-      for (const ebm::IterationStats& s : session->run(n)) {
+      for (const ebm::IterationStats& s : session.run(n)) {
         run.stats.push_back({static_cast<double>(s.iteration), s.energy_data, s.energy_samples, s.gradient_norm,
                              s.step_size, static_cast<double>(s.chains.steps)});
       }
     }
-    const ebm::TrainingState end = session->state();
+    const ebm::TrainingState end = session.state();
     run.parameters = end.parameters;
     run.buffer = end.buffer_x;
     return run;

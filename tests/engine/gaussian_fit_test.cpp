@@ -8,7 +8,7 @@
 
 #include "support/engines.hpp"
 #include "support/networks.hpp"
-#include "support/training.hpp"
+#include "support/training_pair.hpp"
 
 namespace {
 

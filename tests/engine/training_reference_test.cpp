@@ -6,9 +6,10 @@
 #include <functional>
 #include <numeric>
 
+#include "host/training/iteration.hpp"
 #include "support/engines.hpp"
 #include "support/networks.hpp"
-#include "support/training.hpp"
+#include "support/training_pair.hpp"
 
 namespace {
 
@@ -240,9 +241,9 @@ TEST_P(TrainingReferenceTest, OneGradient) {
       state.buffer_x.assign(buffer.positions().values().begin(), buffer.positions().values().end());
       state.buffer_steps = buffer.steps();
     }
-    const auto session = engine()->train(plan, state, points.values(), labels);
-    ASSERT_EQ(session->run(1).size(), 1u);
-    const std::vector<float> m = session->state().adam_m;
+    ebm::TrainingSession session(*engine(), plan, state, points.values(), labels);
+    ASSERT_EQ(session.run(1).size(), 1u);
+    const std::vector<float> m = session.state().adam_m;
     double error = 0, size = 0;
     for (std::size_t k = 0; k < m.size(); ++k) {
       error += std::pow(static_cast<double>(m[k]) - reference.adam_m[k], 2);

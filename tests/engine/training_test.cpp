@@ -9,7 +9,7 @@
 #include "ebmcuda/error.hpp"
 #include "support/engines.hpp"
 #include "support/networks.hpp"
-#include "support/training.hpp"
+#include "support/training_pair.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "support/training.hpp"
+#include "support/training_pair.hpp"
 
 #include "host/sampling/transition.hpp"
 #include "support/networks.hpp"

@@ -1,4 +1,4 @@
-#include "host/cuda/training.hpp"
+#include "host/cuda/recorded_training.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
 #include "host/cuda/transition.hpp"
-#include "kernels/training/training.hpp"
+#include "kernels/training/iteration_kernels.hpp"
 
 namespace ebm {
 namespace {
@@ -27,17 +27,17 @@ ChainSource source_of(ChainStart start) {
   return ChainSource::persistent;
 }
 
-TrainingClock clock_of(const TrainingState& state) {
-  TrainingClock clock{};
-  clock.iteration = state.iteration;
-  clock.step_size = state.step_size;
-  return clock;
+DeviceClock clock_of(const TrainingState& state) {
+  DeviceClock device{};
+  device.clock.iteration = state.iteration;
+  device.clock.step_size = state.step_size;
+  return device;
 }
 
-class CudaTrainingSession final : public TrainingSession {
+class RecordedTraining final : public TrainingPrimitives {
  public:
-  CudaTrainingSession(std::shared_ptr<const Context> context, Precision precision, TrainingPlan plan,
-                      const TrainingState& start, std::span<const float> data, std::span<const int> labels)
+  RecordedTraining(std::shared_ptr<const Context> context, Precision precision, TrainingPlan plan,
+                   const TrainingState& start, std::span<const float> data, std::span<const int> labels)
       : context_(std::move(context)),
         plan_(std::move(plan)),
         n_data_(static_cast<std::int64_t>(data.size()) / plan_.shape.dim),
@@ -63,11 +63,89 @@ class CudaTrainingSession final : public TrainingSession {
         records_{PinnedArray<IterationRecord>(context_, kRing), PinnedArray<IterationRecord>(context_, kRing)},
         copied_{Event(context_), Event(context_)},
         iteration_(start.iteration) {
-    const TrainingClock clock = clock_of(start);
-    clock_ = DeviceArray<TrainingClock>(context_, std::span<const TrainingClock>(&clock, 1));
+    const DeviceClock clock = clock_of(start);
+    clock_ = DeviceArray<DeviceClock>(context_, std::span<const DeviceClock>(&clock, 1));
     if (mma_ != nullptr && !mma_->serves(plan_.transition.kind)) mma_.reset();
     if (mma_ != nullptr) mma_->prepare(step_view());  // a capture cannot hold a compilation
-    graph_.emplace(context_, [this](cudaStream_t stream) { queue_iteration(stream); });
+  }
+
+  // ------------------------------------------------------------------------------------------- parts of an iteration
+
+  void gather_data() override {
+    GatherView view{};
+    view.clock = clock();
+    view.n_data = n_data_;
+    view.batch = plan_.batch_size;
+    view.dim = plan_.shape.dim;
+    view.data = data_.data();
+    view.labels = labels_.data();
+    view.width = width_.data();
+    view.seed = plan_.seed;
+    view.batch_x = batch_x_.data();
+    view.batch_labels = batch_labels_.data();
+    context_->check(launch_gather(view, recording_), "launching the data batch");
+  }
+
+  void run_chains() override {
+    ChainCounts* const counts = &clock_.data()->counts;
+    if (mma_ != nullptr) {
+      mma_->launch(chains_view(), step_view(), plan_.n_steps, counts, recording_);
+    } else {
+      context_->check(launch_chains(chains_plan_.plan(), network_.view(), chains_view(), step_view(), plan_.n_steps,
+                                    counts, recording_),
+                      "launching the chains");
+    }
+  }
+
+  void differentiate(const BatchLoss& loss) override {
+    PassView view{};
+    view.n = 2 * plan_.batch_size;
+    view.x = batch_x_.data();
+    view.batch = plan_.batch_size;
+    view.loss = loss;
+    view.labels = batch_labels_.data();
+    view.energy = energy_.data();
+    view.cross_entropy = cross_entropy_.data();
+    view.stopped = &clock()->stopped;
+    gradient_.run(network_.view(), view, 2, recording_);
+  }
+
+  void conclude(const StepRules& rules) override {
+    ConcludeView view{};
+    view.device = clock_.data();
+    view.rules = rules;
+    view.batch = plan_.batch_size;
+    view.energy = energy_.data();
+    view.cross_entropy = cross_entropy_.data();
+    view.gradient = gradient_.gradient().data();
+    view.parameters = network_.view().parameters;
+    view.ring = ring_.data();
+    view.ring_size = kRing;
+    context_->check(launch_conclude(view, recording_), "launching the iteration's conclusion");
+  }
+
+  void update_parameters() override {
+    UpdateView update{};
+    update.clock = clock();
+    update.net = network_.view();
+    update.gradient = gradient_.gradient().data();
+    update.parameters = parameters_.data();
+    update.adam_m = adam_m_.data();
+    update.adam_v = adam_v_.data();
+    update.ema = ema_.data();
+    update.image = network_.image();
+    context_->check(launch_update(update, recording_), "launching the parameter update");
+    if (mma_ != nullptr) mma_->fill(parameters_.data(), &clock()->stopped, recording_);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- runs
+
+  void record(std::function<void()> iteration) override {
+    const Context::Scope scope(*context_);
+    graph_.emplace(context_, [&](cudaStream_t stream) {
+      recording_ = stream;
+      iteration();
+    });
   }
 
   std::vector<IterationStats> run(std::int64_t n) override {
@@ -90,10 +168,10 @@ class CudaTrainingSession final : public TrainingSession {
   TrainingState state() const override {
     const Context::Scope scope(*context_);
     TrainingState state;
-    TrainingClock clock{};
-    clock_.download({&clock, 1});
-    state.iteration = clock.iteration;
-    state.step_size = clock.step_size;
+    DeviceClock device{};
+    clock_.download({&device, 1});
+    state.iteration = device.clock.iteration;
+    state.step_size = device.clock.step_size;
     state.parameters = parameters_.to_host();
     state.adam_m = adam_m_.to_host();
     state.adam_v = adam_v_.to_host();
@@ -123,12 +201,7 @@ class CudaTrainingSession final : public TrainingSession {
     for (std::int64_t i = begin; i < begin + stretch(begin, n); ++i) {
       const IterationRecord& record = records_[slot][static_cast<std::size_t>((first + i) % kRing)];
       IterationStats s;
-      s.iteration = record.iteration;
-      s.energy_data = record.energy_data;
-      s.energy_samples = record.energy_samples;
-      s.gradient_norm = record.gradient_norm;
-      s.cross_entropy = record.cross_entropy;
-      s.step_size = record.step_size;
+      static_cast<IterationReport&>(s) = record.report;
       s.chains = to_stats(record.chains,
                           static_cast<std::uint64_t>(plan_.batch_size * plan_.n_steps * plan_.transition.evaluations));
       stats->push_back(s);
@@ -137,45 +210,7 @@ class CudaTrainingSession final : public TrainingSession {
     return true;
   }
 
-  void queue_iteration(cudaStream_t stream) {
-    TrainingClock* const clock = clock_.data();
-    context_->check(launch_gather(gather_view(), stream), "launching the data batch");
-    if (mma_ != nullptr) {
-      mma_->launch(chains_view(), step_view(), plan_.n_steps, &clock->counts, stream);
-    } else {
-      context_->check(launch_chains(chains_plan_.plan(), network_.view(), chains_view(), step_view(), plan_.n_steps,
-                                    &clock->counts, stream),
-                      "launching the chains");
-    }
-    gradient_.run(network_.view(), pass_view(), 2, stream);
-    context_->check(launch_judge(judge_view(), stream), "launching the gradient's norm");
-    UpdateView update{};
-    update.clock = clock;
-    update.net = network_.view();
-    update.gradient = gradient_.gradient().data();
-    update.parameters = parameters_.data();
-    update.adam_m = adam_m_.data();
-    update.adam_v = adam_v_.data();
-    update.ema = ema_.data();
-    update.image = network_.image();
-    context_->check(launch_update(update, stream), "launching the parameter update");
-    if (mma_ != nullptr) mma_->fill(parameters_.data(), &clock->stopped, stream);
-  }
-
-  GatherView gather_view() {
-    GatherView view{};
-    view.clock = clock_.data();
-    view.n_data = n_data_;
-    view.batch = plan_.batch_size;
-    view.dim = plan_.shape.dim;
-    view.data = data_.data();
-    view.labels = labels_.data();
-    view.width = width_.data();
-    view.seed = plan_.seed;
-    view.batch_x = batch_x_.data();
-    view.batch_labels = batch_labels_.data();
-    return view;
-  }
+  TrainingClock* clock() { return &clock_.data()->clock; }
 
   ChainsView chains_view() {
     ChainsView view{};
@@ -184,8 +219,8 @@ class CudaTrainingSession final : public TrainingSession {
     view.x = buffer_x_.data();
     view.steps = buffer_steps_.data();
     view.seed = plan_.seed;
-    view.iteration = &clock_.data()->iteration;
-    view.stopped = &clock_.data()->stopped;
+    view.iteration = &clock()->iteration;
+    view.stopped = &clock()->stopped;
     view.capacity = static_cast<std::uint64_t>(plan_.buffer_capacity);
     view.reinit_prob = plan_.reinit_prob;
     view.batch = batch_x_.data();
@@ -194,49 +229,10 @@ class CudaTrainingSession final : public TrainingSession {
 
   StepView step_view() {
     StepView view = transition_.view();
-    view.adapted_step_size = &clock_.data()->step_size;
+    view.adapted_step_size = &clock()->step_size;
     view.difference_prob = plan_.transition.difference_prob;
     view.data = data_.data();
     view.n_data = static_cast<std::uint64_t>(n_data_);
-    return view;
-  }
-
-  PassView pass_view() {
-    PassView view{};
-    view.n = 2 * plan_.batch_size;
-    view.x = batch_x_.data();
-    view.batch = plan_.batch_size;
-    view.energy_factor = 2 * plan_.energy_reg / static_cast<float>(plan_.batch_size);
-    view.labels = batch_labels_.data();
-    view.energy = energy_.data();
-    view.cross_entropy = cross_entropy_.data();
-    view.stopped = &clock_.data()->stopped;
-    return view;
-  }
-
-  JudgeView judge_view() {
-    const Adam& adam = plan_.optimizer;
-    JudgeView view{};
-    view.clock = clock_.data();
-    view.parameters = network_.view().parameters;
-    view.gradient = gradient_.gradient().data();
-    view.batch = plan_.batch_size;
-    view.energy = energy_.data();
-    view.cross_entropy = cross_entropy_.data();
-    view.ring = ring_.data();
-    view.ring_size = kRing;
-    view.learning_rate = adam.learning_rate;
-    view.beta1 = adam.beta1;
-    view.beta2 = adam.beta2;
-    view.epsilon = adam.epsilon;
-    view.weight_decay = adam.weight_decay;
-    view.grad_norm_clip = adam.grad_norm_clip;
-    view.ema = plan_.ema;
-    view.warmup = adam.warmup;
-    view.iterations = plan_.iterations;
-    view.decay = static_cast<int>(adam.decay);
-    view.target_acceptance =
-        plan_.target_acceptance && is_metropolis(plan_.transition.kind) ? *plan_.target_acceptance : -1.0f;
     return view;
   }
 
@@ -254,24 +250,25 @@ class CudaTrainingSession final : public TrainingSession {
   DeviceArray<float> batch_x_;
   DeviceArray<int> batch_labels_;
   DeviceArray<float> energy_, cross_entropy_;
-  DeviceArray<TrainingClock> clock_;
+  DeviceArray<DeviceClock> clock_;
   OwnedPlan chains_plan_;
   BatchGradient gradient_;
   DeviceArray<IterationRecord> ring_;
   PinnedArray<IterationRecord> records_[2];
   Event copied_[2];
   std::optional<Graph> graph_;
-  std::int64_t iteration_;  // done, as far as the host knows
+  cudaStream_t recording_ = nullptr;  // where the parts of the iteration go while it is captured
+  std::int64_t iteration_;            // done, as far as the host knows
 };
 
 }  // namespace
 
-std::unique_ptr<TrainingSession> make_cuda_training_session(std::shared_ptr<const Context> context, Precision precision,
-                                                            TrainingPlan plan, TrainingState start,
-                                                            std::span<const float> data, std::span<const int> labels) {
+std::unique_ptr<TrainingPrimitives> make_recorded_training(std::shared_ptr<const Context> context, Precision precision,
+                                                           TrainingPlan plan, TrainingState start,
+                                                           std::span<const float> data, std::span<const int> labels) {
   check_half_range(plan.shape, start.parameters, precision);
   const Context::Scope scope(*context);
-  return std::make_unique<CudaTrainingSession>(context, precision, std::move(plan), start, data, labels);
+  return std::make_unique<RecordedTraining>(context, precision, std::move(plan), start, data, labels);
 }
 
 }  // namespace ebm

@@ -1,0 +1,243 @@
+#include "host/cpu/training_loops.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "host/cpu/batch_gradient.hpp"
+#include "host/cpu/chain_strips.hpp"
+#include "kernels/math/ordered_sum.hpp"
+#include "kernels/training/batch_rows.hpp"
+
+namespace ebm::cpu {
+namespace {
+
+// Every primitive is a parallel loop: over strips of data or chains, over rows of a layer (BatchGradient), over layers.
+class TrainingLoops final : public TrainingPrimitives {
+ public:
+  TrainingLoops(TrainingPlan plan, TrainingState start, std::span<const float> data, std::span<const int> labels,
+                std::shared_ptr<ThreadPool> pool)
+      : plan_(std::move(plan)),
+        state_(std::move(start)),
+        data_(data.begin(), data.end()),
+        labels_(labels.begin(), labels.end()),
+        pool_(std::move(pool)),
+        width_(strip_width()),
+        dim_(static_cast<std::size_t>(plan_.shape.dim)),
+        batch_size_(static_cast<std::size_t>(plan_.batch_size)),
+        network_(plan_.shape, state_.parameters),
+        scratch_(make_scratch(pool_->threads(), plan_.shape)),
+        chains_(plan_.shape.dim, batch_size_),
+        batch_(plan_.shape, batch_size_, 2, *pool_),
+        gradient_(state_.parameters.size()),
+        strip_stats_(chains_.count()) {
+    clock_.iteration = state_.iteration;
+    clock_.step_size = state_.step_size;
+  }
+
+  // ------------------------------------------------------------------------------------------- parts of an iteration
+
+  void gather_data() override {
+    if (clock_.stopped != 0) return;
+    pool_->run(chains_.count(), [&](std::size_t s, int) { gather_strip(s); });
+  }
+
+  void run_chains() override {
+    if (clock_.stopped != 0) return;
+    StepParameters steps = step_parameters(plan_.transition, plan_.seed);
+    steps.step_size = clock_.step_size;
+    steps.difference_prob = plan_.transition.difference_prob;
+    steps.data = data_.data();
+    steps.n_data = data_.size() / dim_;
+    const Permutation slots =
+        plan_.chain_start == ChainStart::persistent
+            ? slot_draw(plan_.seed, clock_.iteration, static_cast<std::uint64_t>(plan_.buffer_capacity))
+            : Permutation{};
+    pool_->run(chains_.count(), [&](std::size_t s, int thread) {
+      const Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
+      const std::uint64_t reinitialized = open_chains(s, slots, steps.start, scratch.points());
+      strip_stats_[s] =
+          run_strip(network_, plan_.transition.kind, steps, plan_.n_steps, chains_.strip(s), scratch.strip());
+      strip_stats_[s].reinitialized = reinitialized;
+      close_chains(s);
+    });
+  }
+
+  void differentiate(const BatchLoss& loss) override {
+    if (clock_.stopped != 0) return;
+    batch_.set_loss(kData, loss.data);
+    batch_.set_loss(kSamples, loss.samples);
+    batch_.run(network_, gradient_);
+  }
+
+  void conclude(const StepRules& rules) override {
+    if (clock_.stopped != 0) return;
+    BatchSums sums;
+    if (rules.learns) {
+      sums.energy_data = sum(batch_.energies(kData));
+      sums.energy_samples = sum(batch_.energies(kSamples));
+      if (!labels_.empty()) sums.cross_entropy = sum(batch_.cross_entropies(kData));
+      for (const float g : gradient_) sums.gradient_square += static_cast<double>(g) * static_cast<double>(g);
+    }
+    last_.chains = {};
+    for (const ChainStats& s : strip_stats_) last_.chains += s;
+    const MoveCount& own = last_.chains[Move::local];
+    static_cast<IterationReport&>(last_) =
+        ebm::conclude(rules, sums, plan_.batch_size, own.proposed, own.accepted, clock_);
+  }
+
+  void update_parameters() override {
+    if (clock_.stopped != 0) return;
+    const MlpShape& shape = plan_.shape;
+    pool_->run(static_cast<std::size_t>(shape.layers()), [&](std::size_t l, int) {
+      const int layer = static_cast<int>(l);
+      const std::size_t weights = shape.weight_offset(layer), biases = shape.bias_offset(layer);
+      update_range(true, weights, biases);
+      update_range(false, biases, biases + static_cast<std::size_t>(shape.out(layer)));
+    });
+    network_.repack(state_.parameters);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- runs
+
+  void record(std::function<void()> iteration) override { iteration_ = std::move(iteration); }
+
+  std::vector<IterationStats> run(std::int64_t n) override {
+    std::vector<IterationStats> stats;
+    stats.reserve(static_cast<std::size_t>(n));
+    for (std::int64_t i = 0; i < n; ++i) {
+      iteration_();
+      stats.push_back(last_);
+      if (clock_.stopped != 0) break;
+    }
+    return stats;
+  }
+
+  TrainingState state() const override {
+    TrainingState state = state_;
+    state.iteration = clock_.iteration;
+    state.step_size = clock_.step_size;
+    return state;
+  }
+
+ private:
+  static constexpr std::size_t kData = 0, kSamples = 1;  // parts of the batch
+
+  // First strip of the samples in the batch.
+  std::size_t samples() const { return batch_.strips_per_part(); }
+  float* buffer_row(std::uint64_t slot) {
+    return state_.buffer_x.data() + static_cast<std::size_t>(slot_row(slot, plan_.slot_rows)) * dim_;
+  }
+  std::uint64_t position(std::size_t s, std::size_t lane) const {
+    return batch_position(clock_.iteration, plan_.batch_size, s * width_ + lane);
+  }
+
+  void gather_strip(std::size_t s) {
+    DataOrder order(plan_.seed, data_.size() / dim_);
+    float* const strip = batch_.x(s);
+    for (std::size_t lane = 0; lane < chains_.valid(s); ++lane) {
+      const auto row = static_cast<std::size_t>(order.row(position(s, lane)));
+      for (std::size_t d = 0; d < dim_; ++d) strip[d * width_ + lane] = data_[row * dim_ + d];
+      if (!labels_.empty()) batch_.labels(s)[lane] = labels_[row];
+      if (!plan_.dequantize.empty()) dequantize(position(s, lane), strip + lane);
+    }
+  }
+
+  void dequantize(std::uint64_t position, float* x) const {
+    for (std::size_t d = 0; d < dim_; d += 4) {
+      const PhiloxWords w = dequantization_words(plan_.seed, position, static_cast<std::uint32_t>(d / 4));
+      const std::uint32_t words[4] = {w.r0, w.r1, w.r2, w.r3};
+      for (std::size_t i = 0; i < std::min<std::size_t>(4, dim_ - d); ++i) {
+        x[(d + i) * width_] += plan_.dequantize[d + i] * unit_float(words[i]);
+      }
+    }
+  }
+
+  // Where the chains of strip s begin; returns how many slots start afresh. `fresh` [D][width] is working memory.
+  std::uint64_t open_chains(std::size_t s, const Permutation& slots, const StartRegion& region, float* fresh) {
+    const StripState state = chains_.strip(s);
+    std::fill_n(state.restarted, width_, std::uint8_t{0});
+    if (plan_.chain_start != ChainStart::persistent) {
+      for (std::size_t lane = 0; lane < width_; ++lane) {
+        state.ids[lane] = position(s, lane);
+        state.steps[lane] = 0;
+      }
+      if (plan_.chain_start == ChainStart::data) {
+        std::copy_n(batch_.x(s), dim_ * width_, state.x);
+      } else {
+        uniform_start_strip(plan_.seed, plan_.shape.dim, region, state.ids, state.steps, state.x);
+      }
+      return 0;
+    }
+    std::vector<std::size_t> afresh;
+    for (std::size_t lane = 0; lane < state.valid; ++lane) {
+      const std::uint64_t slot = slots(s * width_ + lane);
+      state.ids[lane] = slot;
+      state.steps[lane] = state_.buffer_steps[slot];
+      const float* const from = buffer_row(slot);
+      for (std::size_t d = 0; d < dim_; ++d) state.x[d * width_ + lane] = from[d];
+      if (starts_afresh(plan_.seed, slot, state.steps[lane], plan_.reinit_prob)) afresh.push_back(lane);
+    }
+    if (afresh.empty()) return 0;
+    uniform_start_strip(plan_.seed, plan_.shape.dim, region, state.ids, state.steps, fresh);
+    for (const std::size_t lane : afresh) {
+      for (std::size_t d = 0; d < dim_; ++d) state.x[d * width_ + lane] = fresh[d * width_ + lane];
+    }
+    return afresh.size();
+  }
+
+  // Chains of strip s to the batch and back to their slots, which no other strip holds.
+  void close_chains(std::size_t s) {
+    const StripState state = chains_.strip(s);
+    std::copy_n(state.x, dim_ * width_, batch_.x(samples() + s));
+    if (plan_.chain_start != ChainStart::persistent) return;
+    for (std::size_t lane = 0; lane < state.valid; ++lane) {
+      const std::uint64_t slot = state.ids[lane];
+      state_.buffer_steps[slot] = state.steps[lane];
+      float* const to = buffer_row(slot);
+      for (std::size_t d = 0; d < dim_; ++d) to[d] = state.x[d * width_ + lane];
+    }
+  }
+
+  static double sum(std::span<const float> rows) {
+    return ordered_sum<double>(static_cast<std::int64_t>(rows.size()),
+                               [&](std::int64_t i) { return rows[static_cast<std::size_t>(i)]; });
+  }
+
+  void update_range(bool decays, std::size_t begin, std::size_t end) {
+    const AdamStep step = clock_.adam;
+    const float scale = clock_.gradient_scale;
+    const float* g = gradient_.data();
+    float* theta = state_.parameters.data();
+    float* m = state_.adam_m.data();
+    float* v = state_.adam_v.data();
+    for (std::size_t p = begin; p < end; ++p) adam_update(step, decays, scale * g[p], theta[p], m[p], v[p]);
+    if (state_.ema.empty()) return;
+    for (std::size_t p = begin; p < end; ++p) ema_update(step, theta[p], state_.ema[p]);
+  }
+
+  TrainingPlan plan_;
+  TrainingState state_;  // its iteration and step size are the clock's
+  TrainingClock clock_;
+  std::vector<float> data_;  // [n, D], model space
+  std::vector<int> labels_;
+  std::shared_ptr<ThreadPool> pool_;
+  std::size_t width_, dim_, batch_size_;
+  PackedNetwork network_;
+  std::vector<Scratch> scratch_;
+  ChainStrips chains_;
+  BatchGradient batch_;  // data, then samples
+  std::vector<float> gradient_;
+  std::vector<ChainStats> strip_stats_;
+  IterationStats last_;
+  std::function<void()> iteration_;
+};
+
+}  // namespace
+
+std::unique_ptr<TrainingPrimitives> make_training_loops(TrainingPlan plan, TrainingState start,
+                                                        std::span<const float> data, std::span<const int> labels,
+                                                        std::shared_ptr<ThreadPool> pool) {
+  return std::make_unique<TrainingLoops>(std::move(plan), std::move(start), data, labels, std::move(pool));
+}
+
+}  // namespace ebm::cpu
