@@ -219,7 +219,8 @@ void Chains::run(std::int64_t n, void* stream) {
   queue.precede(stream);
 }
 
-std::int64_t Chains::run(std::int64_t n, std::int64_t every, const std::function<bool(const ChainsProgress&)>& callback) {
+std::int64_t Chains::run(std::int64_t n, std::int64_t every,
+                         const std::function<bool(const ChainsProgress&)>& callback) {
   require(every >= 1, "every", every, "must be >= 1");
   require(static_cast<bool>(callback), "callback", "empty", "must be a function");
   state_->check_run(n);
