@@ -80,8 +80,9 @@ TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint
     objective.buffer.reinit_prob = ReplayBufferOptions{}.reinit_prob;
   }
   if (!is_metropolis(kind) && target_acceptance && *target_acceptance != "off") {
-    throw ConfigError("--target-acceptance", *target_acceptance,
-                      fmt::format("{} accepts every step, so there is nothing to adapt to", to_string(kind)));
+    throw ConfigError(
+        "--target-acceptance", *target_acceptance,
+        fmt::format("{} accepts every step; only --sampler {} adapts", to_string(kind), metropolis_names()));
   }
   if (target_acceptance) {
     objective.target_acceptance.reset();

@@ -155,6 +155,15 @@ bool is_metropolis(SamplerKind kind) {
   return std::visit([]<class S>(const S&) { return S::Traits::kMetropolis; }, default_sampler(kind));
 }
 
+std::string metropolis_names() {
+  std::vector<std::string_view> names;
+#define EBM_NAME(name, type) \
+  if (type::Traits::kMetropolis) names.push_back(type::kName);
+  EBM_SAMPLERS(EBM_NAME)
+#undef EBM_NAME
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::string describe(const Sampler& sampler) {
   Describe walk{std::string(to_string(kind_of(sampler)))};
   visit_parameters(sampler, walk);

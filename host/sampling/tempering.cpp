@@ -139,7 +139,7 @@ double ReplicaStats::barrier() const {
 
 void require_can_be_tempered(const Transition& local) {
   require(is_metropolis(local.kind), "tempering", to_string(local.kind),
-          "replicas move by a sampler that accepts or rejects");
+          fmt::format("replicas move by a Metropolis-adjusted sampler: {}", metropolis_names()));
 }
 
 std::vector<float> ladder_of(const EnergyFunction& function, int dim, const Transition& local,

@@ -92,9 +92,8 @@ void ContrastiveDivergence::validate(int dim) const {
   require(n_steps >= 1, "langevin_steps", n_steps, "must be >= 1");
   require_non_negative("energy_reg", energy_reg);
   require_probability("difference_prob", difference_prob);
-  require(
-      difference_prob == 0 || is_metropolis(kind_of(sampler)), "difference_prob", difference_prob,
-      fmt::format("difference moves need a sampler that accepts or rejects; {} does not", to_string(kind_of(sampler))));
+  require(difference_prob == 0 || is_metropolis(kind_of(sampler)), "difference_prob", difference_prob,
+          fmt::format("difference moves need a Metropolis-adjusted sampler: {}", metropolis_names()));
   if (target_acceptance) {
     require(*target_acceptance > 0 && *target_acceptance < 1, "target_acceptance", *target_acceptance,
             "must be in (0, 1)");

@@ -50,6 +50,8 @@ EBMCUDA_API SamplerKind parse_sampler_kind(std::string_view name, std::string_vi
 EBMCUDA_API Sampler default_sampler(SamplerKind kind);
 // Whether its transitions are accepted or rejected, so that it is exact for any step size.
 EBMCUDA_API bool is_metropolis(SamplerKind kind);
+// Their names: "mala, hmc, ...".
+EBMCUDA_API std::string metropolis_names();
 // The sampler's fields in order; see ebmcuda/samplers/parameter.hpp.
 template <class SamplerLike, class Visit>
 void visit_parameters(SamplerLike&& sampler, Visit&& visit) {

@@ -143,7 +143,7 @@ TEST_F(WrongRequests, NumbersOutOfRange) {
       {"--precision", {"fp64", "fp16"}},
       {"--activation", {"swish"}},
       {"--head", {"two"}},
-      {"--sampler", {"hmc"}},
+      {"--sampler", {"nuts", "tempering"}},
       {"--decay", {"step"}},
       {"--chain-start", {"cold"}},
       {"--checkpoint-every", {"10"}},  // without --checkpoint
