@@ -91,8 +91,7 @@ __global__ void __launch_bounds__(kSumThreads) conclude_kernel(const __grid_cons
   if (threadIdx.x != 0) return;
   ChainCounts& counts = v.device->counts;
   constexpr int kOwn = static_cast<int>(Move::local);
-  const IterationReport report =
-      conclude(v.rules, sums, v.batch, counts.proposed[kOwn], counts.accepted[kOwn], clock);
+  const IterationReport report = conclude(v.rules, sums, v.batch, counts.proposed[kOwn], counts.accepted[kOwn], clock);
   v.ring[report.iteration % v.ring_size] = {report, counts};
   if (clock.stopped == 0) counts = {};
 }
