@@ -296,7 +296,10 @@ AisResult ais_log_z(const Mlp& model, const AisOptions& options, MatrixView data
 
   AisResult result;
   result.log_z_forward = result.log_z_reverse = result.stderr_forward = result.stderr_reverse = kNan;
-  const auto [base, ladder, settled] = find_path(*function, model, options, data, [&] { return report(0, false); });
+  const auto path = find_path(*function, model, options, data, [&] { return report(0, false); });
+  const auto& base = path.base;
+  const auto& ladder = path.ladder;
+  const bool settled = path.settled;
   const double offset = base.log_z() + model.log_volume();
   result.refusal = "it was stopped before it was done";
   if (ladder.beta.empty()) {

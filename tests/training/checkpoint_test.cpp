@@ -74,7 +74,7 @@ Checkpoint full_checkpoint(bool mala) {
   }
   for (int i = 0; i < 9; ++i) s.buffer_x.push_back(static_cast<float>(i) / 7);
   s.buffer_steps = {0, (std::uint64_t{1} << 48) - 1, 123456789012};
-  ChainStats stats{kWide, 1, kWide - 2, 3, kWide - 4, 5, kWide - 6, 7, kWide - 8};
+  ChainStats stats{kWide, 1, kWide - 2, {{{3, kWide - 4}, {5, kWide - 6}, {7, kWide - 8}}}};
   return {std::move(model), o, std::move(s), stats, kWide - 9};
 }
 
