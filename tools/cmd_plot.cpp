@@ -301,6 +301,7 @@ Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& c
   request.n_steps = options.steps;
   request.seed = options.common.seed();
   const Sampler sampler = sampler_for(model, options.sampler);
+  request.tempering = options.sampler.tempering_or_none();
   if (request.n_chains == 0) return Matrix(0, static_cast<std::size_t>(model.dim()));
   ProgressBar bar(console, "sample", request.n_steps);
   request.progress = [&](const SampleProgress& progress) {

@@ -72,6 +72,10 @@ void TrainSettings::add(CommandLine& line) {
 
 TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint64_t> seed) const {
   ContrastiveDivergence& objective = base.objective;
+  if (sampler.tempering_or_none()) {
+    throw ConfigError("--sampler", std::string(Tempering::kName),
+                      fmt::format("replicas are for sampling; training takes langevin, {}", metropolis_names()));
+  }
   const bool could_move = is_metropolis(kind_of(objective.sampler));
   objective.sampler = sampler.apply(objective.sampler);
   const SamplerKind kind = kind_of(objective.sampler);
