@@ -71,7 +71,7 @@ Matrix ReplayBuffer::run(const Mlp& model, const Sampler& sampler, std::int64_t 
       fresh_steps.push_back(steps[i]);
     }
     const auto starts = function->chains(seed_, std::move(fresh_ids), std::move(fresh_steps));
-    starts->start_uniform();
+    starts->start_uniform(transition);
     Matrix start(fresh.size(), dim);
     starts->positions(start.values());
     for (std::size_t k = 0; k < fresh.size(); ++k) std::ranges::copy(start.row(k), x.row(fresh[k]).begin());
@@ -85,7 +85,7 @@ Matrix ReplayBuffer::run(const Mlp& model, const Sampler& sampler, std::int64_t 
   chains->positions(x.values());
   for (std::size_t i = 0; i < n; ++i) {
     std::ranges::copy(x.row(i), x_.row(slots[i]).begin());
-    steps_[slots[i]] += static_cast<std::uint64_t>(n_steps);
+    steps_[slots[i]] += static_cast<std::uint64_t>(n_steps * transition.evaluations);
   }
   if (stats != nullptr) *stats += run;
   return model.to_data_units(std::move(x));

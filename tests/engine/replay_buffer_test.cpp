@@ -142,6 +142,22 @@ TEST_P(ReplayBufferTest, OnlyDrawnSlotsChange) {
   }
 }
 
+// A transition of L evaluations moves a slot's step number by L, so that no noise is used twice; slots and restarts
+// stay inside the sampler's box.
+TEST_P(ReplayBufferTest, TrajectoriesAdvanceByTheirEvaluationsAndStayInTheBox) {
+  const ebm::Hmc sampler{.step_size = 0.1f, .leapfrog_steps = 3, .grad_clip = {}, .clamp = ebm::Box{{-0.5f}, {0.75f}}};
+  ebm::ReplayBuffer buffer(model_, options(40, 0.5f), kSeed, sampler);
+  ebm::ChainStats stats;
+  buffer.run(model_, sampler, 0, 40, 4, device(), &stats);
+  EXPECT_EQ(stats.steps, 40u * 4 * 3);
+  EXPECT_GT(stats.reinitialized, 0u);
+  for (const std::uint64_t step : buffer.steps()) EXPECT_EQ(step, 4u * 3);
+  for (const float v : buffer.positions().values()) {
+    EXPECT_GE(v, -0.5f);
+    EXPECT_LE(v, 0.75f);
+  }
+}
+
 // 400 draws of 500 slots at reinit_prob 0.05: the number of restarts is binomial.
 TEST_P(ReplayBufferTest, RestartsAtTheStatedRate) {
   for (const double p : {0.0, 0.05, 1.0}) {
