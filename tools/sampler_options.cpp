@@ -12,12 +12,6 @@
 namespace ebm::tools {
 namespace {
 
-constexpr SamplerKind kKinds[] = {
-#define EBM_KIND(name, type) SamplerKind::name,
-    EBM_SAMPLERS(EBM_KIND)
-#undef EBM_KIND
-};
-
 // f(const Parameter&, field type tag) for every parameter of a kind.
 template <class F>
 void each_parameter(SamplerKind kind, F&& f) {
@@ -33,7 +27,7 @@ bool knows(SamplerKind kind, std::string_view parameter) {
 
 std::string names_of_those_with(std::string_view parameter) {
   std::vector<std::string_view> names;
-  for (const SamplerKind kind : kKinds) {
+  for (const SamplerKind kind : kSamplerKinds) {
     if (knows(kind, parameter)) names.push_back(to_string(kind));
   }
   return fmt::format("{}", fmt::join(names, ", "));
@@ -86,7 +80,7 @@ std::string option_of(std::string_view parameter) {
 void SamplerOptions::add(CommandLine& line) {
   line.group("Chains");
   std::vector<std::string_view> names;
-  for (const SamplerKind kind_of_list : kKinds) names.push_back(to_string(kind_of_list));
+  for (const SamplerKind kind_of_list : kSamplerKinds) names.push_back(to_string(kind_of_list));
   line.add_choice(
       "--sampler", name,
       [](auto given, auto option) {
@@ -94,7 +88,7 @@ void SamplerOptions::add(CommandLine& line) {
         return std::string(given);
       },
       fmt::format("{}, {}", fmt::join(names, ", "), Tempering::kName));
-  for (const SamplerKind owner : kKinds) {
+  for (const SamplerKind owner : kSamplerKinds) {
     each_parameter(owner, [&](const Parameter& p, auto& field) {
       const auto [entry, is_new] = text.try_emplace(std::string(p.name));
       if (!is_new) return;  // the first sampler that has it describes it
@@ -152,8 +146,9 @@ SamplerKind SamplerOptions::kind_or(SamplerKind otherwise) const {
     return std::ranges::all_of(text, [&](const auto& entry) { return !entry.second || knows(candidate, entry.first); });
   };
   if (fits(otherwise)) return otherwise;
-  const auto first = std::ranges::find_if(kKinds, fits);
-  if (first == std::end(kKinds) || std::find_if(first + 1, std::end(kKinds), fits) != std::end(kKinds))
+  const auto first = std::ranges::find_if(kSamplerKinds, fits);
+  if (first == std::end(kSamplerKinds) ||
+      std::find_if(first + 1, std::end(kSamplerKinds), fits) != std::end(kSamplerKinds))
     return otherwise;
   return *first;
 }

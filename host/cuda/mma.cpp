@@ -7,21 +7,11 @@
 #include <cmath>
 
 #include "ebmcuda/error.hpp"
+#include "ebmcuda/sampler.hpp"
 #include "host/cuda/runtime_compiler.hpp"
 
 namespace ebm {
 namespace {
-
-constexpr SamplerKind kSamplerKinds[] = {
-#define EBM_KIND(name, type) SamplerKind::name,
-    EBM_SAMPLERS(EBM_KIND)
-#undef EBM_KIND
-};
-constexpr std::string_view kSamplerNames[] = {
-#define EBM_NAME(name, type) type::kName,
-    EBM_SAMPLERS(EBM_NAME)
-#undef EBM_NAME
-};
 
 constexpr int kMostDim = 256, kMostWidth = 256;
 
@@ -192,7 +182,7 @@ std::string MmaNetwork::describe() const {
   if (!ahead) text += seconds_ > 0.0 ? fmt::format(", compiled in {:.1f} s", seconds_) : ", compiled at run time";
   std::vector<std::string_view> others;
   for (const SamplerKind kind : kSamplerKinds) {
-    if (!serves(kind)) others.push_back(kSamplerNames[static_cast<std::size_t>(kind)]);
+    if (!serves(kind)) others.push_back(to_string(kind));
   }
   if (!others.empty()) {
     text += fmt::format("; {} in fp32, which is all that {}", fmt::join(others, ", "),

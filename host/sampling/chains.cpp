@@ -14,9 +14,6 @@
 namespace ebm {
 namespace {
 
-constexpr std::uint64_t kChainLimit = std::uint64_t{1} << 56;
-constexpr std::uint64_t kStepLimit = std::uint64_t{1} << 48;
-
 std::uint64_t transitions_left(std::uint64_t step, const Transition& transition) {
   return (kStepLimit - step) / static_cast<std::uint64_t>(transition.evaluations);
 }

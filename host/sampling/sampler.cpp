@@ -12,9 +12,6 @@
 namespace ebm {
 namespace {
 
-constexpr std::uint64_t kChainLimit = std::uint64_t{1} << 56;
-constexpr std::uint64_t kStepLimit = std::uint64_t{1} << 48;
-
 // A uniform start is uniform over [-3, 3] in model space, as far as the box has a part there, else over the box: so
 // that no chain ever begins outside, and a jump's region is known on both sides of the move.
 void resolve_box(const std::optional<Box>& clamp, const Mlp& model, Transition* transition) {
@@ -40,6 +37,10 @@ struct Validate {
   }
   void operator()(const Parameter& p, const std::optional<float>& value) const {
     if (value) number(p, static_cast<double>(*value));
+  }
+  void operator()(const Parameter& p, const std::optional<std::vector<float>>& values) const {
+    if (!values) return;
+    for (const float value : *values) number(p, static_cast<double>(value));
   }
   void operator()(const Parameter& p, const std::optional<Box>& box) const {
     if (box) require_box(p.name, *box, dim);
@@ -118,6 +119,19 @@ std::string Range::text() const {
   }
 EBM_SAMPLERS(EBM_VALIDATE)
 #undef EBM_VALIDATE
+
+void Tempering::validate() const {
+  parameters(*this, Validate{0});
+  require(hottest < 1, "hottest", hottest, "must be below 1, the temperature of the chain itself");
+  if (!inverse_temperatures) return;
+  const std::vector<float>& ladder = *inverse_temperatures;
+  require(ladder.size() == static_cast<std::size_t>(replicas), "inverse_temperatures", ladder.size(),
+          fmt::format("must hold one value for each of the {} replicas", replicas));
+  for (std::size_t r = 0; r < ladder.size(); ++r) {
+    require(r == 0 ? ladder[r] == 1.0f : ladder[r] < ladder[r - 1], "inverse_temperatures", ladder[r],
+            "must begin at 1 and fall towards 0 without reaching it");
+  }
+}
 
 void validate(const Sampler& sampler, int dim) {
   std::visit([dim](const auto& s) { s.validate(dim); }, sampler);

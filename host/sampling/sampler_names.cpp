@@ -38,10 +38,9 @@ bool is_metropolis(SamplerKind kind) {
 
 std::string metropolis_names() {
   std::vector<std::string_view> names;
-#define EBM_NAME(name, type) \
-  if (type::Traits::kMetropolis) names.push_back(type::kName);
-  EBM_SAMPLERS(EBM_NAME)
-#undef EBM_NAME
+  for (const SamplerKind kind : kSamplerKinds) {
+    if (is_metropolis(kind)) names.push_back(to_string(kind));
+  }
   return fmt::format("{}", fmt::join(names, ", "));
 }
 

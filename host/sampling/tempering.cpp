@@ -115,20 +115,6 @@ std::vector<float> spread(const std::vector<float>& ladder, const std::vector<Mo
 
 }  // namespace
 
-void Tempering::validate() const {
-  require(replicas >= 2 && replicas <= 128, "replicas", replicas, "must be in [2, 128]");
-  require(swap_every >= 1 && swap_every <= (1 << 20), "swap_every", swap_every, "must be in [1, 2^20]");
-  require(hottest > 0 && hottest < 1, "hottest", hottest, "must be in (0, 1)");
-  if (!inverse_temperatures) return;
-  const std::vector<float>& ladder = *inverse_temperatures;
-  require(ladder.size() == static_cast<std::size_t>(replicas), "inverse_temperatures", ladder.size(),
-          fmt::format("must hold one value for each of the {} replicas", replicas));
-  for (std::size_t r = 0; r < ladder.size(); ++r) {
-    const bool good = r == 0 ? ladder[r] == 1.0f : ladder[r] > 0 && ladder[r] < ladder[r - 1];
-    require(good, "inverse_temperatures", ladder[r], "must begin at 1 and fall towards 0 without reaching it");
-  }
-}
-
 double ReplicaStats::barrier() const {
   double sum = 0;
   for (const auto& [proposed, accepted] : swaps) {

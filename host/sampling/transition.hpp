@@ -9,6 +9,10 @@
 
 namespace ebm {
 
+// What the counters of random numbers hold (docs/reproducibility.md): ids and step numbers are below these.
+inline constexpr std::uint64_t kChainLimit = std::uint64_t{1} << 56;
+inline constexpr std::uint64_t kStepLimit = std::uint64_t{1} << 48;
+
 // Throws ConfigError when the sampler does not fit the model.
 Transition resolve(const Sampler& sampler, const Mlp& model);
 

@@ -82,6 +82,19 @@ Local mala_move(const Target& target, const Kernel& kernel, std::uint64_t seed, 
   return move;
 }
 
+void leapfrog(const Target& target, const Kernel& kernel, double h, Vector* p, Local* move) {
+  const auto kick = [&] {
+    const Vector g = clipped(move->there.gradient, kernel.grad_clip);
+    for (std::size_t d = 0; d < p->size(); ++d) (*p)[d] -= h / 2 * g[d];
+  };
+  kick();
+  for (std::size_t d = 0; d < p->size(); ++d) move->y[d] += h * (*p)[d];
+  const double kink = move->there.kink_distance;
+  move->there = target.evaluate(move->y);
+  move->there.kink_distance = std::min(move->there.kink_distance, kink);
+  kick();
+}
+
 Local hmc_move(const Target& target, const Kernel& kernel, std::uint64_t seed, const Evaluation& here,
                const Chain& chain) {
   const double u = uniform(words(seed, Purpose::move, chain.id, chain.step, 0)[2]);
@@ -89,16 +102,7 @@ Local hmc_move(const Target& target, const Kernel& kernel, std::uint64_t seed, c
   Vector p = normals(seed, chain.id, chain.step, target.network.dim, Purpose::momentum);
   Local move{chain.x, here};
   move.log_ratio = square(p) / 2;
-  for (int l = 0; l < kernel.leapfrog_steps; ++l) {
-    Vector g = clipped(move.there.gradient, kernel.grad_clip);
-    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
-    for (std::size_t d = 0; d < p.size(); ++d) move.y[d] += h * p[d];
-    const double kink = move.there.kink_distance;
-    move.there = target.evaluate(move.y);
-    move.there.kink_distance = std::min(move.there.kink_distance, kink);
-    g = clipped(move.there.gradient, kernel.grad_clip);
-    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
-  }
+  for (int l = 0; l < kernel.leapfrog_steps; ++l) leapfrog(target, kernel, h, &p, &move);
   move.log_ratio -= square(p) / 2;
   return move;
 }
@@ -117,14 +121,7 @@ Local malt_move(const Target& target, const Kernel& kernel, std::uint64_t seed, 
     const std::uint64_t step = chain.step + static_cast<std::uint64_t>(l);
     refresh(Purpose::langevin_noise, step);
     move.log_ratio += square(p) / 2;
-    Vector g = clipped(move.there.gradient, kernel.grad_clip);
-    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
-    for (std::size_t d = 0; d < p.size(); ++d) move.y[d] += h * p[d];
-    const double kink = move.there.kink_distance;
-    move.there = target.evaluate(move.y);
-    move.there.kink_distance = std::min(move.there.kink_distance, kink);
-    g = clipped(move.there.gradient, kernel.grad_clip);
-    for (std::size_t d = 0; d < p.size(); ++d) p[d] -= h / 2 * g[d];
+    leapfrog(target, kernel, h, &p, &move);
     move.log_ratio -= square(p) / 2;
     refresh(Purpose::second_half_noise, step);
   }

@@ -20,6 +20,11 @@ enum class SamplerKind : int {
   EBM_SAMPLERS(EBM_SAMPLER_KIND)
 #undef EBM_SAMPLER_KIND
 };
+inline constexpr SamplerKind kSamplerKinds[] = {
+#define EBM_SAMPLER_KIND(name, type) SamplerKind::name,
+    EBM_SAMPLERS(EBM_SAMPLER_KIND)
+#undef EBM_SAMPLER_KIND
+};
 // What a Metropolis-adjusted chain proposes; acceptance is counted by move. Append only.
 enum class Move : int { local, jump, difference };
 inline constexpr int kMoves = 3;

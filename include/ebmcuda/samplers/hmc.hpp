@@ -72,10 +72,7 @@ struct HmcTrajectory {
     for (int g = 0; g < Tile::kGroups; ++g) {
       const Real varied = uniform(tile.words(Purpose::move, g, offset, 0), 2) * (2.0f * jitter) + (1.0f - jitter);
       step[g] = square_root(tile.temperature(g)) * h * varied;
-      EBM_UNROLL
-      for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
-        tile.set(kMomentum, g, b, tile.normals(Purpose::momentum, g, offset, b));
-      }
+      draw_momentum(tile, g, offset);
       kinetic[g] = kinetic_energy(tile, g);
     }
   }
@@ -83,24 +80,12 @@ struct HmcTrajectory {
   // Half a kick at the start, whole ones where the half of a step meets that of the next, and the drift.
   EBM_BODY void propose(Tile& tile, int g, std::int64_t, std::int64_t l, const typename Tile::Bool& local) {
     const Real kick = step[g] * (l == 0 ? -0.5f : -1.0f);
-    EBM_UNROLL
-    for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
-      const auto slope = l == 0 ? tile.get(kGradient, g, b) : tile.clip(tile.get(kProposalGradient, g, b));
-      const auto p = mul_add(kick, slope, tile.get(kMomentum, g, b));
-      tile.set(kMomentum, g, b, p);
-      const auto from = l == 0 ? tile.get(kX, g, b) : tile.get(kProposal, g, b);
-      tile.set_where(local, kProposal, g, b, mul_add(step[g], p, from));
-    }
+    kick_and_drift(tile, g, l == 0, kick, step[g], local);
   }
 
   EBM_BODY void evaluated(Tile& tile, int g, std::int64_t, std::int64_t l) {
     if (l + 1 < length) return;
-    const Real kick = step[g] * -0.5f;
-    EBM_UNROLL
-    for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
-      const auto slope = tile.clip(tile.get(kProposalGradient, g, b));
-      tile.set(kMomentum, g, b, mul_add(kick, slope, tile.get(kMomentum, g, b)));
-    }
+    kick_at_proposal(tile, g, step[g] * -0.5f);
     kinetic[g] = kinetic[g] - kinetic_energy(tile, g);
   }
 

@@ -77,10 +77,7 @@ struct MaltTrajectory {
     for (int g = 0; g < Tile::kGroups; ++g) {
       step[g] = square_root(tile.temperature(g)) * tile.step_size();
       gained[g] = tile.zero();
-      EBM_UNROLL
-      for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
-        tile.set(kMomentum, g, b, tile.normals(Purpose::momentum, g, offset, b));
-      }
+      draw_momentum(tile, g, offset);
     }
   }
 
@@ -96,23 +93,11 @@ struct MaltTrajectory {
     refresh(tile, Purpose::langevin_noise, g, offset + l);
     gained[g] = gained[g] + kinetic_energy(tile, g);
     const Real kick = step[g] * -0.5f;
-    EBM_UNROLL
-    for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
-      const auto slope = l == 0 ? tile.get(kGradient, g, b) : tile.clip(tile.get(kProposalGradient, g, b));
-      const auto p = mul_add(kick, slope, tile.get(kMomentum, g, b));
-      tile.set(kMomentum, g, b, p);
-      const auto from = l == 0 ? tile.get(kX, g, b) : tile.get(kProposal, g, b);
-      tile.set_where(local, kProposal, g, b, mul_add(step[g], p, from));
-    }
+    kick_and_drift(tile, g, l == 0, kick, step[g], local);
   }
 
   EBM_BODY void evaluated(Tile& tile, int g, std::int64_t offset, std::int64_t l) {
-    const Real kick = step[g] * -0.5f;
-    EBM_UNROLL
-    for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
-      const auto slope = tile.clip(tile.get(kProposalGradient, g, b));
-      tile.set(kMomentum, g, b, mul_add(kick, slope, tile.get(kMomentum, g, b)));
-    }
+    kick_at_proposal(tile, g, step[g] * -0.5f);
     gained[g] = gained[g] - kinetic_energy(tile, g);
     if (l + 1 < length) refresh(tile, Purpose::second_half_noise, g, offset + l);
   }

@@ -73,7 +73,40 @@ EBM_BODY bool enter_chains(Tile& tile, typename Tile::Real (&energy)[Tile::kGrou
   return tile.somewhere(again);
 }
 
-// |p|^2 / 2 of the momenta, for trajectories that have them.
+// The parts of a leapfrog, for trajectories that have momenta.
+template <class Tile>
+EBM_BODY void draw_momentum(Tile& tile, int g, std::int64_t offset) {
+  EBM_UNROLL
+  for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
+    tile.set(kMomentum, g, b, tile.normals(Purpose::momentum, g, offset, b));
+  }
+}
+
+// p <- p + kick g(y), and for the chains of `local` y <- y + step p. In the first step of a trajectory y is still x.
+template <class Tile>
+EBM_BODY void kick_and_drift(Tile& tile, int g, bool first, const typename Tile::Real& kick,
+                             const typename Tile::Real& step, const typename Tile::Bool& local) {
+  EBM_UNROLL
+  for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
+    const auto slope = first ? tile.get(kGradient, g, b) : tile.clip(tile.get(kProposalGradient, g, b));
+    const auto p = mul_add(kick, slope, tile.get(kMomentum, g, b));
+    tile.set(kMomentum, g, b, p);
+    const auto from = first ? tile.get(kX, g, b) : tile.get(kProposal, g, b);
+    tile.set_where(local, kProposal, g, b, mul_add(step, p, from));
+  }
+}
+
+// p <- p + kick g(y)
+template <class Tile>
+EBM_BODY void kick_at_proposal(Tile& tile, int g, const typename Tile::Real& kick) {
+  EBM_UNROLL
+  for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
+    const auto slope = tile.clip(tile.get(kProposalGradient, g, b));
+    tile.set(kMomentum, g, b, mul_add(kick, slope, tile.get(kMomentum, g, b)));
+  }
+}
+
+// |p|^2 / 2
 template <class Tile>
 EBM_BODY typename Tile::Real kinetic_energy(Tile& tile, int g) {
   auto sum = tile.zero();
