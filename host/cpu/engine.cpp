@@ -10,8 +10,7 @@
 #include "host/cpu/training_loops.hpp"
 #include "kernels/math/ordered_sum.hpp"
 
-namespace ebm {
-namespace cpu {
+namespace ebm::cpu {
 namespace {
 
 class CpuChainSet final : public ChainSet {
@@ -220,8 +219,7 @@ class CpuEngine final : public Engine {
 };
 
 }  // namespace
-}  // namespace cpu
 
-std::unique_ptr<Engine> make_cpu_engine(int threads) { return std::make_unique<cpu::CpuEngine>(threads); }
+std::unique_ptr<Engine> make_engine(int threads) { return std::make_unique<CpuEngine>(threads); }
 
-}  // namespace ebm
+}  // namespace ebm::cpu

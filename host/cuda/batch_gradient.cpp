@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 PassStorage storage_layout(const NetworkView& net) {
@@ -112,4 +112,4 @@ void BatchGradient::run_chunks(const NetworkView& net, PassView view, std::span<
   }
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -7,7 +7,7 @@
 #include "host/cuda/network.hpp"
 #include "kernels/training/gradient.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 class BatchGradient {
  public:
@@ -38,4 +38,4 @@ class BatchGradient {
   DeviceArray<float> slots_;  // of the tree over passes, and of a second part
 };
 
-}  // namespace ebm
+}  // namespace ebm::cuda

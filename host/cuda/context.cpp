@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 // Errors after which the CUDA context is unusable for the rest of the process (the runtime's documentation says so of
@@ -100,4 +100,4 @@ Event::~Event() {
 void Event::record() { context_->check(cudaEventRecord(event_, context_->stream()), "recording an event"); }
 void Event::wait() const { context_->check(cudaEventSynchronize(event_), "waiting for an event"); }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -12,7 +12,7 @@
 
 #include "ebmcuda/error.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 class Context {
  public:
@@ -74,4 +74,4 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-}  // namespace ebm
+}  // namespace ebm::cuda

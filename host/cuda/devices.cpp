@@ -5,9 +5,9 @@
 
 #include "kernels/energy/image.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
-int cuda_device_count() noexcept {
+int device_count() noexcept {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess) {
     cudaGetLastError();  // "no driver" and "no device" are answers here and must not be found by a later call
@@ -16,7 +16,7 @@ int cuda_device_count() noexcept {
   return count;
 }
 
-bool cuda_device_works(int ordinal) noexcept {
+bool device_works(int ordinal) noexcept {
   int previous = 0;
   if (cudaGetDevice(&previous) == cudaSuccess && cudaSetDevice(ordinal) == cudaSuccess) {
     const bool works = check_kernels_for_device() == cudaSuccess;
@@ -27,7 +27,7 @@ bool cuda_device_works(int ordinal) noexcept {
   return false;
 }
 
-std::string cuda_device_detail(int ordinal) {
+std::string device_detail(int ordinal) {
   cudaDeviceProp p{};
   const cudaError_t code = cudaGetDeviceProperties(&p, ordinal);
   if (code != cudaSuccess) {
@@ -38,4 +38,4 @@ std::string cuda_device_detail(int ordinal) {
                      p.multiProcessorCount, static_cast<double>(p.totalGlobalMem) / (1u << 30));
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

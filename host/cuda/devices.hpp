@@ -4,12 +4,12 @@
 
 #include <string>
 
-namespace ebm {
+namespace ebm::cuda {
 
-int cuda_device_count() noexcept;
+int device_count() noexcept;
 // Whether the device can run this build's kernels: an old one may not.
-bool cuda_device_works(int ordinal) noexcept;
+bool device_works(int ordinal) noexcept;
 // "NVIDIA H100 80GB HBM3, compute capability 9.0, 132 SMs, 79.1 GiB"
-std::string cuda_device_detail(int ordinal);
+std::string device_detail(int ordinal);
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -16,7 +16,7 @@
 #include "kernels/chains/replica_swap.hpp"
 #include "kernels/energy/evaluate.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 class CudaChainSet final : public ChainSet {
@@ -440,8 +440,8 @@ class CudaEngine final : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> make_cuda_engine(int ordinal, Precision precision, void* stream) {
+std::unique_ptr<Engine> make_engine(int ordinal, Precision precision, void* stream) {
   return std::make_unique<CudaEngine>(ordinal, precision, stream);
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

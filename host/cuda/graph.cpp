@@ -1,6 +1,6 @@
 #include "host/cuda/graph.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 Graph::~Graph() {
   if (!context_->lost()) cudaGraphExecDestroy(executable_);
@@ -39,4 +39,4 @@ void Graph::CaptureStream::abandon() const noexcept {
   cudaGetLastError();
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

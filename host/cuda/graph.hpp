@@ -5,7 +5,7 @@
 
 #include "host/cuda/context.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 class Graph {
  public:
@@ -51,4 +51,4 @@ class Graph {
   cudaGraphExec_t executable_ = nullptr;
 };
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -10,7 +10,7 @@
 #include "host/core/fingerprint.hpp"
 #include "host/files/atomic_file.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 namespace fs = std::filesystem;
@@ -76,4 +76,4 @@ void store_cached_kernel(const std::string& key, const std::string& code) noexce
   }
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace ebm {
+namespace ebm::cuda {
 
 // The code that was stored under exactly this key, whole.
 std::optional<std::string> find_cached_kernel(const std::string& key);
@@ -16,4 +16,4 @@ void store_cached_kernel(const std::string& key, const std::string& code) noexce
 // Of the bytes (host/core/fingerprint.hpp): names files and notices damage; keys are compared whole.
 std::uint64_t fingerprint(std::string_view text) noexcept;
 
-}  // namespace ebm
+}  // namespace ebm::cuda

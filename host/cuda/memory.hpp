@@ -11,7 +11,7 @@
 
 #include "host/cuda/context.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 // `size` values of T in device memory, *uninitialized*. Copies between host and device wait for the stream, so the
 // host's memory may go at once.
@@ -107,4 +107,4 @@ class PinnedArray {
   std::size_t size_ = 0;
 };
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -10,7 +10,7 @@
 #include "ebmcuda/sampler.hpp"
 #include "host/cuda/runtime_compiler.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 constexpr int kMostDim = 256, kMostWidth = 256;
@@ -191,4 +191,4 @@ std::string MmaNetwork::describe() const {
   return text;
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -12,7 +12,7 @@
 #include "host/cuda/network.hpp"
 #include "kernels/chains/mma_chains.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 // The network's own shape, padded as the kernels need it. None for what they cannot hold: a logits head, more than 256
 // dimensions or units.
@@ -69,4 +69,4 @@ std::string_view name_of(Precision precision);
 // Why MmaNetwork::make() gave none: "no fp16 kernel holds this network".
 std::string why_no_mma(const MlpShape& shape, Precision precision);
 
-}  // namespace ebm
+}  // namespace ebm::cuda

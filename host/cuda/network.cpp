@@ -4,7 +4,7 @@
 
 #include "kernels/energy/image.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 static_assert(static_cast<int>(Activation::silu) == static_cast<int>(ActivationKind::silu));
@@ -142,4 +142,4 @@ OwnedPlan::OwnedPlan(const Network& network, const TileNeeds& needs, std::int64_
   plan_.slab = slab_.data();
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

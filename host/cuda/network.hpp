@@ -9,7 +9,7 @@
 #include "kernels/energy/network.hpp"
 #include "kernels/energy/plan.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 // Layers, offsets and padding; `image` is null. Parameters in the order of Mlp::parameters().
 NetworkView network_view(const MlpShape& shape);
@@ -61,4 +61,4 @@ class OwnedPlan {
   DeviceArray<float> slab_;
 };
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -12,7 +12,7 @@
 
 #include "ebmcuda/error.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 template <class Function>
@@ -118,4 +118,4 @@ DeviceCode compile(const Nvrtc& nvrtc, const std::string& source, const std::str
   return result;
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace ebm {
+namespace ebm::cuda {
 
 struct Nvrtc {
   decltype(&nvrtcVersion) version;
@@ -45,4 +45,4 @@ struct DeviceCode {
 // Throws DeviceError with the log's first complaint.
 DeviceCode compile(const Nvrtc& nvrtc, const std::string& source, const std::string& architecture);
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -10,7 +10,7 @@
 #include "host/cuda/transition.hpp"
 #include "kernels/training/iteration_kernels.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 constexpr std::int64_t kRing = 64;  // iterations per copy of statistics
@@ -271,4 +271,4 @@ std::unique_ptr<TrainingPrimitives> make_recorded_training(std::shared_ptr<const
   return std::make_unique<RecordedTraining>(context, precision, std::move(plan), start, data, labels);
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

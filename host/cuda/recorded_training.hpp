@@ -3,7 +3,7 @@
 #include "host/cuda/context.hpp"
 #include "host/engine/engine.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 // Training that lives on the device. record() captures one iteration as a CUDA graph; run() replays it and reads the
 // statistics from a ring, one stretch of iterations behind, so that the stream never waits for the host.
@@ -11,4 +11,4 @@ std::unique_ptr<TrainingPrimitives> make_recorded_training(std::shared_ptr<const
                                                            TrainingPlan plan, TrainingState start,
                                                            std::span<const float> data, std::span<const int> labels);
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -9,7 +9,7 @@
 #include "host/cuda/kernel_cache.hpp"
 #include "host/cuda/nvrtc.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 // All that the code depends on.
@@ -82,4 +82,4 @@ RuntimeKernel runtime_kernel(const Context& context, const std::string& source, 
   throw DeviceError(0, false, "run-time compilation: the device took neither machine code nor PTX for " + architecture);
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -10,7 +10,7 @@
 
 #include "host/cuda/context.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 // Whether libnvrtc of this library's CUDA version was found and EBMCUDA_RUNTIME_COMPILER is not "off".
 bool runtime_compiler_available();
@@ -27,4 +27,4 @@ struct RuntimeKernel {
 // is being captured.
 RuntimeKernel runtime_kernel(const Context& context, const std::string& source, const std::string& name);
 
-}  // namespace ebm
+}  // namespace ebm::cuda

@@ -4,7 +4,7 @@
 
 #include "host/cuda/network.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 namespace {
 
 // R padded like a layer's weights, followed by a bias of zeros.
@@ -53,4 +53,4 @@ ChainStats to_stats(const ChainCounts& counts, std::uint64_t steps) {
   return stats;
 }
 
-}  // namespace ebm
+}  // namespace ebm::cuda

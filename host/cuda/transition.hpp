@@ -5,7 +5,7 @@
 #include "host/engine/engine.hpp"
 #include "kernels/chains/chains.hpp"
 
-namespace ebm {
+namespace ebm::cuda {
 
 class DeviceTransition {
  public:
@@ -36,4 +36,4 @@ class DeviceBase {
 // `steps`: gradient evaluations.
 ChainStats to_stats(const ChainCounts& counts, std::uint64_t steps);
 
-}  // namespace ebm
+}  // namespace ebm::cuda

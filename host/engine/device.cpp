@@ -36,7 +36,7 @@ Device Device::cpu(int threads) {
 
 Device Device::cuda(int ordinal, Precision precision) {
 #if EBMCUDA_WITH_CUDA
-  const int count = cuda_device_count();
+  const int count = cuda::device_count();
   require(count > 0, "device", "cuda", "no CUDA device was found on this machine; use cpu");
   require(ordinal >= 0 && ordinal < count, "device", fmt::format("cuda:{}", ordinal),
           fmt::format("ordinals on this machine are 0 .. {}", count - 1));
@@ -55,8 +55,8 @@ Device Device::cuda(int ordinal, Precision precision) {
 Device Device::automatic(int threads) {
   const Device cpu_device = cpu(threads);
 #if EBMCUDA_WITH_CUDA
-  for (int ordinal = 0; ordinal < cuda_device_count(); ++ordinal) {
-    if (cuda_device_works(ordinal)) return cuda(ordinal);
+  for (int ordinal = 0; ordinal < cuda::device_count(); ++ordinal) {
+    if (cuda::device_works(ordinal)) return cuda(ordinal);
   }
 #endif
   return cpu_device;
@@ -72,7 +72,7 @@ Device Device::on_stream(void* stream) const {
 std::vector<DeviceDescription> available_devices() {
   std::vector<DeviceDescription> devices{{"cpu", make_engine(Device::cpu())->description()}};
 #if EBMCUDA_WITH_CUDA
-  for (int i = 0; i < cuda_device_count(); ++i) devices.push_back({fmt::format("cuda:{}", i), cuda_device_detail(i)});
+  for (int i = 0; i < cuda::device_count(); ++i) devices.push_back({fmt::format("cuda:{}", i), cuda::device_detail(i)});
 #endif
   return devices;
 }

@@ -5,9 +5,9 @@ namespace ebm {
 std::unique_ptr<Engine> make_engine(const Device& device) {
 #if EBMCUDA_WITH_CUDA
   if (device.kind() == Device::Kind::cuda)
-    return make_cuda_engine(device.ordinal(), device.precision(), device.stream());
+    return cuda::make_engine(device.ordinal(), device.precision(), device.stream());
 #endif
-  return make_cpu_engine(device.threads());
+  return cpu::make_engine(device.threads());
 }
 
 }  // namespace ebm

@@ -211,7 +211,11 @@ class Engine {
 std::unique_ptr<Engine> make_engine(const Device& device);
 
 // host/cpu and host/cuda; the second exists only in builds with CUDA.
-std::unique_ptr<Engine> make_cpu_engine(int threads);
-std::unique_ptr<Engine> make_cuda_engine(int ordinal, Precision precision, void* stream);
+namespace cpu {
+std::unique_ptr<Engine> make_engine(int threads);
+}
+namespace cuda {
+std::unique_ptr<Engine> make_engine(int ordinal, Precision precision, void* stream);
+}
 
 }  // namespace ebm

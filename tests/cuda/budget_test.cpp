@@ -15,7 +15,7 @@ constexpr ebm::MmaVariant kVariants[] = {mma_variant(false, Kind::langevin),    
                                          mma_variant(true, Kind::langevin, true),  mma_variant(true, Kind::mala)};
 
 TEST(BudgetTest, RegistersAndLocalMemory) {
-  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
   for (const ebm::MmaShape& shape : ebm::kCompiledMmaShapes) {
     for (const ebm::MmaVariant& variant : kVariants) {
       cudaFuncAttributes a{};

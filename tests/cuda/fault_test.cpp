@@ -82,12 +82,12 @@ std::vector<float> train(const ebm::Engine& engine) {
   return result;
 }
 
-std::unique_ptr<ebm::Engine> open_engine() { return ebm::make_cuda_engine(0, ebm::Precision::fp32, nullptr); }
+std::unique_ptr<ebm::Engine> open_engine() { return ebm::cuda::make_engine(0, ebm::Precision::fp32, nullptr); }
 
 class FaultTest : public testing::TestWithParam<std::pair<const char*, Operation>> {
  protected:
   void SetUp() override {
-    if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+    if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
   }
   static std::vector<float> run(const ebm::Engine& engine) { return GetParam().second(engine); }
 };
@@ -153,7 +153,7 @@ TEST_P(FaultTest, AfterAStickyErrorNothingIsTried) {
 }
 
 TEST(MemoryTest, OutOfMemoryNamesTheBytes) {
-  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
   const auto function = open_engine()->load(random_network(kShape, 1));
   std::vector<float> gradient(kShape.parameter_count());
   faulty::reset();
@@ -171,7 +171,7 @@ TEST(MemoryTest, OutOfMemoryNamesTheBytes) {
 
 // A device that this build has no code for is passed over, not found out by the first launch.
 TEST(AutomaticDeviceTest, PassesOverDevicesThatCannotRunTheKernels) {
-  if (ebm::cuda_device_count() != 1) GTEST_SKIP() << "needs exactly one CUDA device";
+  if (ebm::cuda::device_count() != 1) GTEST_SKIP() << "needs exactly one CUDA device";
   faulty::reset();
   EXPECT_EQ(ebm::Device::automatic().kind(), ebm::Device::Kind::cuda);
   const long calls = faulty::state().calls;

@@ -45,7 +45,7 @@ void copy(float* to, const float* from, std::size_t n, cudaStream_t stream) {
 class HandlesTest : public testing::TestWithParam<ebm::Precision> {
  protected:
   void SetUp() override {
-    if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+    if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
     setenv("EBMCUDA_RUNTIME_COMPILER", "off", 0);
     ASSERT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
   }

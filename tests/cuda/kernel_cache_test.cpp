@@ -34,16 +34,16 @@ class KernelCacheTest : public testing::Test {
 };
 
 TEST_F(KernelCacheTest, GivesBackWhatWasStored) {
-  EXPECT_FALSE(ebm::find_cached_kernel(key_));
-  ebm::store_cached_kernel(key_, code_);
-  EXPECT_EQ(ebm::find_cached_kernel(key_), code_);
-  ebm::store_cached_kernel(key_, code_ + "2");
-  EXPECT_EQ(ebm::find_cached_kernel(key_), code_ + "2");
-  EXPECT_FALSE(ebm::find_cached_kernel(key_ + " "));
+  EXPECT_FALSE(ebm::cuda::find_cached_kernel(key_));
+  ebm::cuda::store_cached_kernel(key_, code_);
+  EXPECT_EQ(ebm::cuda::find_cached_kernel(key_), code_);
+  ebm::cuda::store_cached_kernel(key_, code_ + "2");
+  EXPECT_EQ(ebm::cuda::find_cached_kernel(key_), code_ + "2");
+  EXPECT_FALSE(ebm::cuda::find_cached_kernel(key_ + " "));
 }
 
 TEST_F(KernelCacheTest, DamageIsNoticed) {
-  ebm::store_cached_kernel(key_, code_);
+  ebm::cuda::store_cached_kernel(key_, code_);
   const fs::path file = only_file();
   std::ifstream in(file, std::ios::binary);
   const std::string whole((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
@@ -53,38 +53,38 @@ TEST_F(KernelCacheTest, DamageIsNoticed) {
   };
   for (std::size_t size = 0; size < whole.size(); ++size) {
     write(whole.substr(0, size));
-    EXPECT_FALSE(ebm::find_cached_kernel(key_)) << size << " bytes of " << whole.size();
+    EXPECT_FALSE(ebm::cuda::find_cached_kernel(key_)) << size << " bytes of " << whole.size();
   }
   for (std::size_t i = 0; i < whole.size(); ++i) {
     std::string damaged = whole;
     damaged[i] = static_cast<char>(damaged[i] ^ 1);
     write(damaged);
-    EXPECT_FALSE(ebm::find_cached_kernel(key_)) << "byte " << i;
+    EXPECT_FALSE(ebm::cuda::find_cached_kernel(key_)) << "byte " << i;
   }
   write(whole + "x");
-  EXPECT_FALSE(ebm::find_cached_kernel(key_));
+  EXPECT_FALSE(ebm::cuda::find_cached_kernel(key_));
   write(whole);
-  EXPECT_EQ(ebm::find_cached_kernel(key_), code_);
+  EXPECT_EQ(ebm::cuda::find_cached_kernel(key_), code_);
 }
 
 // A file under this key's name that holds another key: what a collision of fingerprints would leave.
 TEST_F(KernelCacheTest, KeysAreComparedWhole) {
-  ebm::store_cached_kernel("other", code_);
+  ebm::cuda::store_cached_kernel("other", code_);
   const fs::path other = only_file();
-  ebm::store_cached_kernel(key_, code_);
+  ebm::cuda::store_cached_kernel(key_, code_);
   for (const auto& entry : fs::directory_iterator(cache())) {
     if (entry.path() != other) fs::copy_file(other, entry.path(), fs::copy_options::overwrite_existing);
   }
-  EXPECT_FALSE(ebm::find_cached_kernel(key_));
+  EXPECT_FALSE(ebm::cuda::find_cached_kernel(key_));
 }
 
 TEST_F(KernelCacheTest, NoFolderIsNoError) {
   setenv("EBMCUDA_CACHE_DIR", "", 1);
-  ebm::store_cached_kernel(key_, code_);
-  EXPECT_FALSE(ebm::find_cached_kernel(key_));
+  ebm::cuda::store_cached_kernel(key_, code_);
+  EXPECT_FALSE(ebm::cuda::find_cached_kernel(key_));
   setenv("EBMCUDA_CACHE_DIR", "/dev/null/cannot", 1);
-  ebm::store_cached_kernel(key_, code_);
-  EXPECT_FALSE(ebm::find_cached_kernel(key_));
+  ebm::cuda::store_cached_kernel(key_, code_);
+  EXPECT_FALSE(ebm::cuda::find_cached_kernel(key_));
 }
 
 }  // namespace

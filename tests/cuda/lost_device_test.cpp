@@ -9,11 +9,11 @@
 namespace {
 
 TEST(LostDeviceTest, IllegalAddressIsStickyAndRemembered) {
-  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
-  const ebm::Context context(0, nullptr);
+  if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  const ebm::cuda::Context context(0, nullptr);
   std::string first;
   {
-    const ebm::Context::Scope scope(context);
+    const ebm::cuda::Context::Scope scope(context);
     ebm::ChainsView chains{};
     chains.n = 1;
     chains.x = reinterpret_cast<float*>(std::uintptr_t{64});
@@ -29,7 +29,7 @@ TEST(LostDeviceTest, IllegalAddressIsStickyAndRemembered) {
     }
   }
   try {
-    const ebm::Context::Scope scope(context);
+    const ebm::cuda::Context::Scope scope(context);
     FAIL() << "a lost device was entered";
   } catch (const ebm::DeviceError& error) {
     EXPECT_EQ(error.what(), first);

@@ -47,7 +47,7 @@ std::vector<Case> cases() {
 
 // What a chain needs that keeps E and its gradient.
 struct Kept {
-  Kept(const std::shared_ptr<const ebm::Context>& context, std::size_t n, std::size_t values)
+  Kept(const std::shared_ptr<const ebm::cuda::Context>& context, std::size_t n, std::size_t values)
       : energy(context, n), base_energy(context, n), gradient(context, values), base_gradient(context, values) {}
   void apply(ebm::ChainsView* view) {
     view->energy = energy.data();
@@ -55,36 +55,36 @@ struct Kept {
     view->gradient = gradient.data();
     view->base_gradient = base_gradient.data();
   }
-  ebm::DeviceArray<float> energy, base_energy, gradient, base_gradient;
+  ebm::cuda::DeviceArray<float> energy, base_energy, gradient, base_gradient;
 };
 
 class PolicyTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
-    context_ = std::make_shared<ebm::Context>(0, nullptr);
+    if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+    context_ = std::make_shared<ebm::cuda::Context>(0, nullptr);
   }
 
   // Positions after 6 transitions, in pieces of `piece`, then E and its gradient there. Chains that keep these are
   // asked for what they kept; that and what an evaluation gives must be the same.
   std::vector<float> run(const Case& c, const ebm::TilePolicy& policy, int blocks, bool keeps, int piece = 6) const {
-    const ebm::Context::Scope scope(*context_);
+    const ebm::cuda::Context::Scope scope(*context_);
     ebm::MlpShape shape = c.shape;
     shape.confinement *= c.scale;
     ebm::Mlp model = random_network(shape, 3);
     for (float& w : model.weight(shape.layers() - 1)) w *= c.scale;
     for (float& b : model.bias(shape.layers() - 1)) b *= c.scale;
-    const ebm::DeviceArray<float> parameters(context_, std::as_const(model).parameters());
-    const ebm::Network network(context_, shape, parameters.data());
+    const ebm::cuda::DeviceArray<float> parameters(context_, std::as_const(model).parameters());
+    const ebm::cuda::Network network(context_, shape, parameters.data());
     const auto n = static_cast<std::size_t>(kChains);
     const ebm::Matrix start = random_points(n, static_cast<std::size_t>(c.shape.dim), 4);
     std::vector<std::uint64_t> ids(n), steps(n, 7);
     for (std::size_t i = 0; i < n; ++i) ids[i] = 100 + 3 * i;
 
-    ebm::DeviceArray<float> x(context_, start.values());
-    ebm::DeviceArray<std::uint64_t> device_ids(context_, std::span<const std::uint64_t>(ids));
-    ebm::DeviceArray<std::uint64_t> device_steps(context_, std::span<const std::uint64_t>(steps));
-    ebm::DeviceArray<ebm::ChainCounts> counts(context_, 1);
+    ebm::cuda::DeviceArray<float> x(context_, start.values());
+    ebm::cuda::DeviceArray<std::uint64_t> device_ids(context_, std::span<const std::uint64_t>(ids));
+    ebm::cuda::DeviceArray<std::uint64_t> device_steps(context_, std::span<const std::uint64_t>(steps));
+    ebm::cuda::DeviceArray<ebm::ChainCounts> counts(context_, 1);
     counts.fill_zero();
     ebm::Transition transition;
     transition.kind = c.kind;
@@ -95,14 +95,14 @@ class PolicyTest : public testing::Test {
     if (c.kind == ebm::SamplerKind::hmc) transition.own = {3.0f, 0.2f};
     if (c.kind == ebm::SamplerKind::malt) transition.own = {3.0f, 1.0f};
     if (ebm::rows_of(c.kind) > 4) transition.evaluations = 3;
-    const ebm::DeviceTransition step(context_, transition);
+    const ebm::cuda::DeviceTransition step(context_, transition);
     ebm::StepView view = step.view();
     const auto dim = static_cast<std::size_t>(c.shape.dim);
     ebm::GaussianBase gaussian{std::vector<float>(dim, 0.25f), std::vector<float>(dim * dim, 0.0f)};
     for (std::size_t i = 0; i < dim; ++i) {
       for (std::size_t j = i; j < dim; ++j) gaussian.root[i * dim + j] = i == j ? 1.5f : 0.2f;
     }
-    const ebm::DeviceBase base(context_, gaussian, c.shape.dim);
+    const ebm::cuda::DeviceBase base(context_, gaussian, c.shape.dim);
     if (c.base) {
       view.beta = 0.6f;
       base.apply(&view);
@@ -115,12 +115,12 @@ class PolicyTest : public testing::Test {
     chains.seed = 5;
     std::vector<float> temperatures(n);
     for (std::size_t i = 0; i < n; ++i) temperatures[i] = c.beta > 0 ? c.beta : 1.0f / static_cast<float>(1 + i % 3);
-    const ebm::DeviceArray<float> beta(context_, std::span<const float>(temperatures));
+    const ebm::cuda::DeviceArray<float> beta(context_, std::span<const float>(temperatures));
     if (c.tempered) chains.beta = beta.data();
     Kept kept(context_, n, n * dim);
     if (keeps) kept.apply(&chains);
-    const ebm::OwnedPlan owned(network, {.rows = ebm::rows_of(c.kind), .base = c.base, .keeps = keeps}, kChains,
-                               policy);
+    const ebm::cuda::OwnedPlan owned(network, {.rows = ebm::rows_of(c.kind), .base = c.base, .keeps = keeps}, kChains,
+                                     policy);
     ebm::TilePlan plan = owned.plan();
     plan.blocks = std::min(plan.blocks, blocks);
     for (int done = 0; done < 6; done += piece) {
@@ -130,7 +130,7 @@ class PolicyTest : public testing::Test {
     }
     std::vector<float> result = x.to_host();
 
-    ebm::DeviceArray<float> energy(context_, n), gradient(context_, n * dim);
+    ebm::cuda::DeviceArray<float> energy(context_, n), gradient(context_, n * dim);
     ebm::EvaluateView points{};
     points.n = kChains;
     points.x = x.data();
@@ -150,7 +150,7 @@ class PolicyTest : public testing::Test {
     return result;
   }
 
-  std::shared_ptr<const ebm::Context> context_;
+  std::shared_ptr<const ebm::cuda::Context> context_;
 };
 
 TEST_F(PolicyTest, EveryPolicyGivesTheSameBits) {
@@ -208,13 +208,13 @@ TEST(PolicyChoiceTest, FitsTheDevice) {
   constexpr ebm::DeviceLimits kDevices[] = {{132, 232448}, {108, 166912}, {128, 101376}};
   for (const int dim : {1, 2, 64, 784, 1024, 16384}) {
     for (const std::vector<int>& hidden : {std::vector<int>{1}, {128, 128}, {256, 256}, {512, 512, 512, 512}, {8192}}) {
-      const ebm::NetworkView net = ebm::network_view(shape_of(dim, hidden));
+      const ebm::NetworkView net = ebm::cuda::network_view(shape_of(dim, hidden));
       for (const int rows : {2, 4, 5}) {
-        const ebm::TileLayout layout = ebm::tile_layout(net, {.rows = rows});
+        const ebm::TileLayout layout = ebm::cuda::tile_layout(net, {.rows = rows});
         for (const ebm::DeviceLimits& limits : kDevices) {
           for (const std::int64_t n : {1, 1000, 1000000}) {
-            const ebm::TilePolicy policy = ebm::choose_policy(net, layout, limits, n);
-            EXPECT_LE(ebm::shared_bytes(net, layout, policy), limits.shared_per_block);
+            const ebm::TilePolicy policy = ebm::cuda::choose_policy(net, layout, limits, n);
+            EXPECT_LE(ebm::cuda::shared_bytes(net, layout, policy), limits.shared_per_block);
             EXPECT_EQ(policy.state_shared, static_cast<std::size_t>(layout.rows) * 8 * 4 <= limits.shared_per_block);
           }
         }
@@ -222,33 +222,33 @@ TEST(PolicyChoiceTest, FitsTheDevice) {
     }
   }
   // The headline shape keeps its weights in an H100's shared memory.
-  const ebm::NetworkView net = ebm::network_view(shape_of(64, {128, 128}));
-  const ebm::TilePolicy policy = ebm::choose_policy(net, ebm::tile_layout(net, {}), kDevices[0], 1000000);
+  const ebm::NetworkView net = ebm::cuda::network_view(shape_of(64, {128, 128}));
+  const ebm::TilePolicy policy = ebm::cuda::choose_policy(net, ebm::cuda::tile_layout(net, {}), kDevices[0], 1000000);
   EXPECT_EQ(policy, (ebm::TilePolicy{32, true, true}));
 }
 
 // More rows than one pass holds: passes are nodes of the tree over chunks, whatever their size.
 TEST_F(PolicyTest, GradientDoesNotDependOnThePassSize) {
-  const ebm::Context::Scope scope(*context_);
+  const ebm::cuda::Context::Scope scope(*context_);
   for (const ebm::Head head : kHeads) {
     const ebm::MlpShape shape = shape_of(3, {17, 9}, ebm::Activation::silu, head, 0.1f);
     const ebm::Mlp model = random_network(shape, 6);
-    const ebm::DeviceArray<float> parameters(context_, model.parameters());
-    const ebm::Network network(context_, shape, parameters.data());
+    const ebm::cuda::DeviceArray<float> parameters(context_, model.parameters());
+    const ebm::cuda::Network network(context_, shape, parameters.data());
     constexpr std::size_t kRows = 1210;
     const ebm::Matrix points = random_points(kRows, 3, 7), factors = random_points(kRows, 1, 8);
-    const ebm::DeviceArray<float> x(context_, points.values()), weights(context_, factors.values());
+    const ebm::cuda::DeviceArray<float> x(context_, points.values()), weights(context_, factors.values());
     ebm::PassView view{};
     view.n = kRows;
     view.x = x.data();
     view.weights = weights.data();
     for (const std::int64_t parts : {1, 2}) {
       const std::int64_t rows = static_cast<std::int64_t>(kRows) / parts;
-      ebm::BatchGradient whole(network, parts, rows);
+      ebm::cuda::BatchGradient whole(network, parts, rows);
       whole.run(network.view(), view, parts, context_->stream());
       const std::vector<float> expected = whole.gradient().to_host();
       for (const std::int64_t most_chunks : {1, 2, 3, 4}) {
-        ebm::BatchGradient passes(network, parts, rows, most_chunks);
+        ebm::cuda::BatchGradient passes(network, parts, rows, most_chunks);
         passes.run(network.view(), view, parts, context_->stream());
         EXPECT_EQ(passes.gradient().to_host(), expected) << parts << " parts, " << most_chunks << " chunks a pass";
       }

@@ -16,12 +16,12 @@ const ebm::MlpShape kHeld = shape_of(5, {33, 17}, ebm::Activation::silu, ebm::He
 // Too many dimensions for a tensor-core kernel that is compiled ahead.
 const ebm::MlpShape kNotHeld = shape_of(100, {16, 16}, ebm::Activation::silu, ebm::Head::scalar, 0.3f);
 
-std::unique_ptr<ebm::Engine> engine(Precision precision) { return ebm::make_cuda_engine(0, precision, nullptr); }
+std::unique_ptr<ebm::Engine> engine(Precision precision) { return ebm::cuda::make_engine(0, precision, nullptr); }
 
 class PrecisionTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+    if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
     setenv("EBMCUDA_RUNTIME_COMPILER", "off", 1);  // kernels that were compiled ahead
   }
 

@@ -99,8 +99,8 @@ std::vector<ebm::Transition> transitions(int dim, bool trajectories) {
 class RuntimeKernelTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
-    if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
+    if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+    if (!ebm::cuda::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
   }
 };
 
@@ -129,7 +129,7 @@ TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) {
         apart += worst > tolerance;
       }
       EXPECT_LE(apart, adjusted ? 1u : 0u)
-          << ebm::name_of(precision) << ", sampler " << static_cast<int>(transition.kind) << ", limited "
+          << ebm::cuda::name_of(precision) << ", sampler " << static_cast<int>(transition.kind) << ", limited "
           << !transition.clamp_lo.empty();
       EXPECT_EQ(found.stats[ebm::Move::jump].proposed, expected.stats[ebm::Move::jump].proposed);
     }
@@ -140,21 +140,21 @@ INSTANTIATE_TEST_SUITE_P(, RuntimeKernelTest, testing::ValuesIn(cases()),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 TEST(RuntimeCompilerTest, SecondUseComesFromTheCache) {
-  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
-  if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
+  if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::cuda::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
   const ebm::test::TemporaryDirectory directory;
   setenv("EBMCUDA_CACHE_DIR", directory.path().c_str(), 1);
-  const ebm::Context context(0, nullptr);
+  const ebm::cuda::Context context(0, nullptr);
   const std::string source = "extern \"C\" __global__ void nothing() {}\n";
-  const ebm::RuntimeKernel first = ebm::runtime_kernel(context, source, "nothing");
+  const ebm::cuda::RuntimeKernel first = ebm::cuda::runtime_kernel(context, source, "nothing");
   EXPECT_FALSE(first.cached);
   EXPECT_EQ(directory.names().size(), 1u);
-  const ebm::RuntimeKernel second = ebm::runtime_kernel(context, source, "nothing");
+  const ebm::cuda::RuntimeKernel second = ebm::cuda::runtime_kernel(context, source, "nothing");
   EXPECT_TRUE(second.cached);
   EXPECT_EQ(second.function, first.function);
   unsetenv("EBMCUDA_CACHE_DIR");
   try {
-    ebm::runtime_kernel(context, "extern \"C\" __global__ void wrong() { no such thing; }\n", "wrong");
+    ebm::cuda::runtime_kernel(context, "extern \"C\" __global__ void wrong() { no such thing; }\n", "wrong");
     FAIL() << "no exception";
   } catch (const ebm::DeviceError& error) {
     EXPECT_NE(std::string(error.what()).find("error"), std::string::npos) << error.what();
@@ -165,10 +165,10 @@ TEST(RuntimeCompilerTest, SecondUseComesFromTheCache) {
 // Chains at temperatures of their own. With beta = 1/2 or 2 for E, every number but E is that of temperature 1 for the
 // network whose head and confinement carry beta, at step size h / beta: powers of two, so all bits are the same.
 TEST(TemperedKernelTest, IsTheKernelOfTheScaledEnergy) {
-  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
-  if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
-  const auto context = std::make_shared<ebm::Context>(0, nullptr);
-  const ebm::Context::Scope scope(*context);
+  if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::cuda::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
+  const auto context = std::make_shared<ebm::cuda::Context>(0, nullptr);
+  const ebm::cuda::Context::Scope scope(*context);
   constexpr float kStep = 0.125f, kConfinement = 0.5f;
   struct Ends {
     std::vector<float> x, energy;
@@ -180,23 +180,23 @@ TEST(TemperedKernelTest, IsTheKernelOfTheScaledEnergy) {
     ebm::Mlp model = random_network(shape, 3);
     const std::size_t head = 33;  // weights and bias
     for (float& w : model.parameters().last(head)) w *= scale;
-    const ebm::DeviceArray<float> parameters(context, model.parameters());
-    const ebm::Network network(context, shape, parameters.data());
-    const auto mma = ebm::MmaNetwork::make(network, shape, ebm::Precision::fp16, parameters.data());
+    const ebm::cuda::DeviceArray<float> parameters(context, model.parameters());
+    const ebm::cuda::Network network(context, shape, parameters.data());
+    const auto mma = ebm::cuda::MmaNetwork::make(network, shape, ebm::Precision::fp16, parameters.data());
     std::vector<std::uint64_t> ids(kChains), steps(kChains, 11);
     for (std::size_t i = 0; i < kChains; ++i) ids[i] = i;
     const ebm::Matrix start = random_points(kChains, 3, 4);
-    ebm::DeviceArray<float> x(context, start.values()), energy(context, kChains);
-    const ebm::DeviceArray<float> betas(context, std::vector<float>(kChains, beta));
-    ebm::DeviceArray<std::uint64_t> device_ids(context, std::span<const std::uint64_t>(ids));
-    ebm::DeviceArray<std::uint64_t> device_steps(context, std::span<const std::uint64_t>(steps));
-    ebm::DeviceArray<ebm::ChainCounts> counts(context, 1);
+    ebm::cuda::DeviceArray<float> x(context, start.values()), energy(context, kChains);
+    const ebm::cuda::DeviceArray<float> betas(context, std::vector<float>(kChains, beta));
+    ebm::cuda::DeviceArray<std::uint64_t> device_ids(context, std::span<const std::uint64_t>(ids));
+    ebm::cuda::DeviceArray<std::uint64_t> device_steps(context, std::span<const std::uint64_t>(steps));
+    ebm::cuda::DeviceArray<ebm::ChainCounts> counts(context, 1);
     counts.fill_zero();
     ebm::Transition transition;
     transition.kind = ebm::SamplerKind::mala;
     transition.step_size = kStep / scale;
     transition.jump_prob = 0.2f;
-    const ebm::DeviceTransition step(context, transition);
+    const ebm::cuda::DeviceTransition step(context, transition);
     ebm::ChainsView chains{};
     chains.n = kChains;
     chains.x = x.data();
@@ -232,20 +232,22 @@ TEST(TemperedKernelTest, IsTheKernelOfTheScaledEnergy) {
 
 // A device that is newer than the compiler gets PTX; needs the compiler alone.
 TEST(RuntimeCompilerTest, CompilesForWhatItKnows) {
-  const ebm::Nvrtc* const nvrtc = ebm::Nvrtc::find();
+  const ebm::cuda::Nvrtc* const nvrtc = ebm::cuda::Nvrtc::find();
   if (nvrtc == nullptr) GTEST_SKIP() << "no run-time compiler";
-  EXPECT_EQ(ebm::architecture_for(*nvrtc, 90), "sm_90");
-  EXPECT_TRUE(ebm::architecture_for(*nvrtc, 999).starts_with("compute_"));
-  EXPECT_THROW(ebm::architecture_for(*nvrtc, 20), ebm::DeviceError);
+  EXPECT_EQ(ebm::cuda::architecture_for(*nvrtc, 90), "sm_90");
+  EXPECT_TRUE(ebm::cuda::architecture_for(*nvrtc, 999).starts_with("compute_"));
+  EXPECT_THROW(ebm::cuda::architecture_for(*nvrtc, 20), ebm::DeviceError);
   const std::string source = "extern \"C\" __global__ void nothing() {}\n";
-  EXPECT_TRUE(ebm::compile(*nvrtc, source, "compute_90").cubin.empty());
-  EXPECT_FALSE(ebm::compile(*nvrtc, source, "sm_90").cubin.empty());
-  EXPECT_NE(ebm::compile(*nvrtc, source, "compute_90").ptx.find(".entry nothing"), std::string::npos);
+  EXPECT_TRUE(ebm::cuda::compile(*nvrtc, source, "compute_90").cubin.empty());
+  EXPECT_FALSE(ebm::cuda::compile(*nvrtc, source, "sm_90").cubin.empty());
+  EXPECT_NE(ebm::cuda::compile(*nvrtc, source, "compute_90").ptx.find(".entry nothing"), std::string::npos);
 }
 
 // Which shape runs a network, with a run-time compiler and without.
 TEST(MmaShapeTest, CompiledOnesServeTheirOwnAndStandIn) {
-  const auto chosen = [](const ebm::MlpShape& shape, bool compiler) { return ebm::choose_mma_shape(shape, compiler); };
+  const auto chosen = [](const ebm::MlpShape& shape, bool compiler) {
+    return ebm::cuda::choose_mma_shape(shape, compiler);
+  };
   EXPECT_EQ(chosen(shape_of(2, {128, 128}), true), ebm::kCompiledMmaShapes[0]);
   EXPECT_EQ(chosen(shape_of(64, {128, 100}), true), ebm::kCompiledMmaShapes[1]);
   EXPECT_EQ(chosen(shape_of(2, {64, 64}), true), (ebm::MmaShape{16, false, 2, {64, 64}, ebm::ActivationKind::silu}));
@@ -273,7 +275,7 @@ TEST(MmaPlanTest, FitsTheDevice) {
     for (const ebm::MmaVariant& variant : kVariants) {
       for (const ebm::DeviceLimits& limits : {kH100, kA100, kAda}) {
         for (const std::int64_t n : {1, 16, 17, 5000, 1000000}) {
-          const auto plan = ebm::choose_mma_plan(shape, variant, limits, n);
+          const auto plan = ebm::cuda::choose_mma_plan(shape, variant, limits, n);
           if (!plan) {
             EXPECT_GT(static_cast<std::size_t>(ebm::mma_shared_bytes(shape, variant, 1)), limits.shared_per_block);
             continue;
@@ -286,19 +288,19 @@ TEST(MmaPlanTest, FitsTheDevice) {
       }
     }
   }
-  EXPECT_EQ(ebm::choose_mma_plan(ebm::kCompiledMmaShapes[1], kVariants[0], kH100, 1000000)->warps, 12);
-  EXPECT_TRUE(ebm::choose_mma_plan(wide, kVariants[0], kH100, 1000000));
-  EXPECT_FALSE(ebm::choose_mma_plan(wide, kVariants[1], kH100, 1000000));  // two copies of the weights don't fit
-  EXPECT_FALSE(ebm::choose_mma_plan(wide, kVariants[0], kA100, 1000000));
+  EXPECT_EQ(ebm::cuda::choose_mma_plan(ebm::kCompiledMmaShapes[1], kVariants[0], kH100, 1000000)->warps, 12);
+  EXPECT_TRUE(ebm::cuda::choose_mma_plan(wide, kVariants[0], kH100, 1000000));
+  EXPECT_FALSE(ebm::cuda::choose_mma_plan(wide, kVariants[1], kH100, 1000000));  // two copies of the weights don't fit
+  EXPECT_FALSE(ebm::cuda::choose_mma_plan(wide, kVariants[0], kA100, 1000000));
 }
 
 TEST(HalfRangeTest, NamesTheLayerAndTheWeight) {
   ebm::Mlp model = random_network(shape_of(2, {4, 4}), 1);
-  ebm::check_half_range(model.shape(), model.parameters(), ebm::Precision::fp16);
+  ebm::cuda::check_half_range(model.shape(), model.parameters(), ebm::Precision::fp16);
   model.parameters()[2 * 4 + 4 + 3] = -7e4f;  // an element of the second layer's weights
-  ebm::check_half_range(model.shape(), model.parameters(), ebm::Precision::fp32);
+  ebm::cuda::check_half_range(model.shape(), model.parameters(), ebm::Precision::fp32);
   try {
-    ebm::check_half_range(model.shape(), model.parameters(), ebm::Precision::fp16x3);
+    ebm::cuda::check_half_range(model.shape(), model.parameters(), ebm::Precision::fp16x3);
     FAIL() << "no exception";
   } catch (const ebm::ConfigError& error) {
     EXPECT_EQ(error.field(), "precision");
@@ -309,21 +311,22 @@ TEST(HalfRangeTest, NamesTheLayerAndTheWeight) {
 
 // A warp's counts are summed in 64 bits: rejects a sum that wraps at 2^32.
 TEST(RuntimeCompilerTest, CountsOfAWarpAddUpBeyondThirtyTwoBits) {
-  if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
-  if (!ebm::runtime_compiler_available()) GTEST_SKIP() << "no libnvrtc";
-  const auto context = std::make_shared<ebm::Context>(0, nullptr);
-  const ebm::Context::Scope scope(*context);
-  const ebm::RuntimeKernel kernel = ebm::runtime_kernel(*context,
-                                                        "#include \"kernels/chains/chain_source.cuh\"\n"
-                                                        "extern \"C\" __global__ void add(ebm::ChainCounts* total) {\n"
-                                                        "  ebm::Counter own;\n"
-                                                        "  own.restarts = 0xFFFFFFF0u + threadIdx.x % 16;\n"
-                                                        "  own.reinitialized = threadIdx.x;\n"
-                                                        "  own.accepted[ebm::kMoves - 1] = 0x80000000u;\n"
-                                                        "  ebm::add_counts(own, total);\n"
-                                                        "}\n",
-                                                        "add");
-  ebm::DeviceArray<ebm::ChainCounts> counts(context, 1);
+  if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::cuda::runtime_compiler_available()) GTEST_SKIP() << "no libnvrtc";
+  const auto context = std::make_shared<ebm::cuda::Context>(0, nullptr);
+  const ebm::cuda::Context::Scope scope(*context);
+  const ebm::cuda::RuntimeKernel kernel =
+      ebm::cuda::runtime_kernel(*context,
+                                "#include \"kernels/chains/chain_source.cuh\"\n"
+                                "extern \"C\" __global__ void add(ebm::ChainCounts* total) {\n"
+                                "  ebm::Counter own;\n"
+                                "  own.restarts = 0xFFFFFFF0u + threadIdx.x % 16;\n"
+                                "  own.reinitialized = threadIdx.x;\n"
+                                "  own.accepted[ebm::kMoves - 1] = 0x80000000u;\n"
+                                "  ebm::add_counts(own, total);\n"
+                                "}\n",
+                                "add");
+  ebm::cuda::DeviceArray<ebm::ChainCounts> counts(context, 1);
   counts.fill_zero();
   ebm::ChainCounts* total = counts.data();
   void* arguments[] = {&total};

@@ -18,7 +18,7 @@ const ebm::MlpShape kShape = shape_of(2, {5, 3}, ebm::Activation::silu, ebm::Hea
 class SessionTest : public testing::TestWithParam<ebm::Precision> {
  protected:
   void SetUp() override {
-    if (ebm::cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+    if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
   }
 
   struct Run {
@@ -67,7 +67,7 @@ class SessionTest : public testing::TestWithParam<ebm::Precision> {
 // The ring holds 64 records and two stretches may be under way: 150 iterations wrap it twice. Rejects records that are
 // overwritten before they are read, read twice, or read from the place of another call's.
 TEST_P(SessionTest, EveryIterationIsReportedOnceHoweverTheRunIsSplit) {
-  const auto engine = ebm::make_cuda_engine(0, GetParam(), nullptr);
+  const auto engine = ebm::cuda::make_engine(0, GetParam(), nullptr);
   const Run whole = train(*engine, {150});
   ASSERT_EQ(whole.stats.size(), 150u);
   for (std::size_t i = 0; i < 150; ++i) {
@@ -86,7 +86,7 @@ TEST_P(SessionTest, EveryIterationIsReportedOnceHoweverTheRunIsSplit) {
 TEST_P(SessionTest, StartWeightsBeyondHalfAreRefusedUnlessChainsRunInSinglePrecision) {
   ebm::Mlp model = random_network(kShape, 1);
   model.weight(1)[0] = 7e4f;
-  const auto engine = ebm::make_cuda_engine(0, GetParam(), nullptr);
+  const auto engine = ebm::cuda::make_engine(0, GetParam(), nullptr);
   if (GetParam() == ebm::Precision::fp32) {
     EXPECT_NO_THROW(open(*engine, model));
   } else {
@@ -97,11 +97,11 @@ TEST_P(SessionTest, StartWeightsBeyondHalfAreRefusedUnlessChainsRunInSinglePreci
 // On the caller's stream the bits are the same, and every copy, captured iteration and wait goes there. Rejects one on
 // the default stream, which would not wait for what the caller queued before.
 TEST_P(SessionTest, WorkGoesToTheCallersStream) {
-  const Run expected = train(*ebm::make_cuda_engine(0, GetParam(), nullptr), {3});
+  const Run expected = train(*ebm::cuda::make_engine(0, GetParam(), nullptr), {3});
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
   faulty::reset();
-  EXPECT_EQ(train(*ebm::make_cuda_engine(0, GetParam(), stream), {3}), expected);
+  EXPECT_EQ(train(*ebm::cuda::make_engine(0, GetParam(), stream), {3}), expected);
   EXPECT_EQ(faulty::state().streams, std::set<cudaStream_t>{stream});
   // The engine does not own it.
   EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
