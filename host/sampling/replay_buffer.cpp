@@ -6,7 +6,7 @@
 #include "host/core/check.hpp"
 #include "host/engine/engine.hpp"
 #include "host/sampling/transition.hpp"
-#include "kernels/math/permutation.hpp"
+#include "kernels/training/batch_rows.hpp"
 
 namespace ebm {
 
@@ -36,8 +36,7 @@ std::vector<std::uint64_t> ReplayBuffer::draw(std::int64_t iteration, std::int64
   require(iteration >= 0, "iteration", iteration, "must be >= 0");
   require(batch_size >= 1 && batch_size <= options_.capacity, "batch_size", batch_size,
           fmt::format("must be in 1 .. buffer_size = {}", options_.capacity));
-  const auto slot = Permutation::make(seed_, Purpose::replay_slot, static_cast<std::uint64_t>(iteration),
-                                      static_cast<std::uint64_t>(options_.capacity));
+  const Permutation slot = slot_draw(seed_, iteration, static_cast<std::uint64_t>(options_.capacity));
   std::vector<std::uint64_t> slots(static_cast<std::size_t>(batch_size));
   for (std::size_t i = 0; i < slots.size(); ++i) slots[i] = slot(i);
   return slots;
@@ -60,9 +59,7 @@ Matrix ReplayBuffer::run(const Mlp& model, const Sampler& sampler, std::int64_t 
   for (std::size_t i = 0; i < n; ++i) {
     steps[i] = steps_[slots[i]];
     std::ranges::copy(x_.row(slots[i]), x.row(i).begin());
-    if (unit_float(philox(seed_, Purpose::reinitialization, slots[i], steps[i], 0).r0) < options_.reinit_prob) {
-      fresh.push_back(i);
-    }
+    if (starts_afresh(seed_, slots[i], steps[i], options_.reinit_prob)) fresh.push_back(i);
   }
   if (!fresh.empty()) {
     std::vector<std::uint64_t> fresh_ids, fresh_steps;
