@@ -48,12 +48,8 @@ struct Piece {
 struct Tail {
   double s, room;
   bool bounded() const { return room < MarginalColumn::kUnbounded; }
-  double rise(double away) const {
-    return bounded() ? -s * room * std::log1p(-away / room) : std::log1p(s * away);
-  }
-  double away(double rise) const {
-    return bounded() ? -room * std::expm1(-rise / (s * room)) : std::expm1(rise) / s;
-  }
+  double rise(double away) const { return bounded() ? -s * room * std::log1p(-away / room) : std::log1p(s * away); }
+  double away(double rise) const { return bounded() ? -room * std::expm1(-rise / (s * room)) : std::expm1(rise) / s; }
   double log_slope(double away) const {
     return std::log(s) - (bounded() ? std::log1p(-away / room) : std::log1p(s * away));
   }
@@ -73,7 +69,8 @@ double inside(const MarginalColumn& c, double at) {
 // The largest float below x.
 double just_below(double x) {
   const auto f = static_cast<float>(x);
-  return static_cast<double>(static_cast<double>(f) < x ? f : std::nextafter(f, -std::numeric_limits<float>::infinity()));
+  return static_cast<double>(static_cast<double>(f) < x ? f
+                                                        : std::nextafter(f, -std::numeric_limits<float>::infinity()));
 }
 
 class KernelDensity {

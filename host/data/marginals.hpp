@@ -10,10 +10,10 @@ namespace ebm {
 struct MarginalColumn {
   static constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 
-  bool cells = false;         // a histogram's F; else a smooth map between knots
-  std::vector<double> x;      // edges of the cells or knots, ascending, at least two
-  std::vector<double> y;      // cells: F at the edges, 0 .. 1; smooth: u at the knots, ascending
-  std::vector<double> slope;  // smooth: du/dx at the knots, > 0; empty for cells
+  bool cells = false;                              // a histogram's F; else a smooth map between knots
+  std::vector<double> x;                           // edges of the cells or knots, ascending, at least two
+  std::vector<double> y;                           // cells: F at the edges, 0 .. 1; smooth: u at the knots, ascending
+  std::vector<double> slope;                       // smooth: du/dx at the knots, > 0; empty for cells
   double lower = -kUnbounded, upper = kUnbounded;  // smooth: the support
 
   double forward(double at) const;

@@ -21,7 +21,7 @@ constexpr Name<TransformKind> kKinds[] = {{TransformKind::none, "none"},
                                           {TransformKind::marginals_whiten, "marginals+whiten"}};
 
 constexpr std::size_t kMostWhitened = 4096;
-constexpr std::size_t kRowsPerCell = 8;   // fewer make a histogram that is noise
+constexpr std::size_t kRowsPerCell = 8;    // fewer make a histogram that is noise
 constexpr std::size_t kNoiseReplicas = 8;  // of each row, where a covariance of dequantised marginals is taken
 
 // The value of a bound for column d.

@@ -71,7 +71,9 @@ std::vector<MarginalColumn> marginals_of(std::size_t dim, const TransformArrays&
   std::ptrdiff_t begin = 0;
   for (std::size_t d = 0; d < dim; ++d) {
     const auto end = begin + static_cast<std::ptrdiff_t>(a.knots[d]);
-    const auto part = [&](const std::vector<double>& v) { return std::vector<double>(v.begin() + begin, v.begin() + end); };
+    const auto part = [&](const std::vector<double>& v) {
+      return std::vector<double>(v.begin() + begin, v.begin() + end);
+    };
     require(a.cells[d] <= 1, "data.marginals.cells", a.cells[d], "must be 0 or 1");
     columns[d] = {a.cells[d] == 1, part(a.x), part(a.y), part(a.slope), a.lower[d], a.upper[d]};
     if (columns[d].cells) columns[d].slope.clear();

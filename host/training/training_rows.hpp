@@ -11,8 +11,8 @@ namespace ebm {
 struct TrainingRows {
   Matrix points;            // model space
   std::vector<int> labels;  // one for each, or none
-  // Width of the uniform noise that an engine adds at every visit, model space, [D]; empty: none, or it is in the points
-  // already.
+  // Width of the uniform noise that an engine adds at every visit, model space, [D]; empty: none, or it is in the
+  // points already.
   std::vector<float> noise;
 };
 

@@ -3,9 +3,9 @@
 //   z_l = W_l a_{l-1} + b_l,   a_l = act(z_l),   a_0 = x,   f = W_L a_{L-1} + b_L
 //   E(x) = head(f(x)) + (confinement / 2) |x|^2,     p(x) = exp(-E(x)) / Z
 //
-// x is in *model space*: what the model's transform (ebmcuda/transform.hpp) makes of the data, such as (x_data - mean) /
-// std. Every public function that takes or returns positions speaks data units. Energies in data units are
-// E(x) - log|det J| where the transform is not affine, so that p = exp(-E) / Z there too.
+// x is in *model space*: what the model's transform (ebmcuda/transform.hpp) makes of the data, such as (x_data - mean)
+// / std. Every public function that takes or returns positions speaks data units. Energies in data units are E(x) -
+// log|det J| where the transform is not affine, so that p = exp(-E) / Z there too.
 #pragma once
 
 #include <cstdint>

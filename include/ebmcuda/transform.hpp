@@ -73,8 +73,8 @@ class EBMCUDA_API Transform {
   // "marginals+whiten (60 columns of cells, 4 smooth)".
   std::string describe() const;
 
-  // Rows [n, D], computed in double but for `standardize`. A point outside the support of its marginals is mapped as the
-  // nearest inside; log_jacobian says so.
+  // Rows [n, D], computed in double but for `standardize`. A point outside the support of its marginals is mapped as
+  // the nearest inside; log_jacobian says so.
   void forward(std::span<const float> x, std::span<float> z) const;
   void inverse(std::span<const float> z, std::span<float> x) const;  // x and z may be the same
   // log|det J| of each row, nats: -infinity outside the support.

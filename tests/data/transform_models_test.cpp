@@ -34,8 +34,8 @@ ebm::Matrix table(std::size_t n, std::size_t dim) {
 class TransformModels : public EngineTest {
  protected:
   static ebm::Mlp model_of(ebm::TransformKind kind, std::size_t dim) {
-    ebm::Mlp model = random_network(
-        shape_of(static_cast<int>(dim), {9, 7}, ebm::Activation::tanh, ebm::Head::scalar, 1.0f), 5);
+    ebm::Mlp model =
+        random_network(shape_of(static_cast<int>(dim), {9, 7}, ebm::Activation::tanh, ebm::Head::scalar, 1.0f), 5);
     const ebm::Matrix x = table(200, dim);
     model.set_transform(ebm::Transform::fit(kind, x));
     return model;

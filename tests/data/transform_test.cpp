@@ -254,8 +254,7 @@ TEST(Marginals, SmoothMapIsMonotoneAndSlopesMeetAtTheKnots) {
 TEST(Marginals, TailsAreHeavy) {
   std::vector<double> values;
   for (int i = 0; i < 200; ++i) values.push_back(normal_quantile((i + 0.5) / 200));
-  const MarginalColumn column =
-      fit_smooth(values, -MarginalColumn::kUnbounded, MarginalColumn::kUnbounded);
+  const MarginalColumn column = fit_smooth(values, -MarginalColumn::kUnbounded, MarginalColumn::kUnbounded);
   for (const double x : {-100.0, 100.0}) {
     const double log_p = log_normal_pdf(column.forward(x)) + column.log_slope(x);
     EXPECT_GT(log_p, -60);
@@ -314,8 +313,8 @@ TEST(Transform, UnitsAndOffsetsChangeNothingElse) {
 }
 
 TEST(Transform, WhitenedColumnsAreUncorrelated) {
-  for (const auto& [kind, tolerance] : {std::pair(TransformKind::whiten, 1e-4),
-                                        std::pair(TransformKind::marginals_whiten, 1e-4)}) {
+  for (const auto& [kind, tolerance] :
+       {std::pair(TransformKind::whiten, 1e-4), std::pair(TransformKind::marginals_whiten, 1e-4)}) {
     const Matrix x = mixed_table(400, 11);
     const Transform t = Transform::fit(kind, x);
     const Matrix z = forward(t, x);

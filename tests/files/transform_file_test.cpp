@@ -98,7 +98,7 @@ TEST(TransformFile, UnknownTransformIsRefusedByName) {
   file.metadata["data.transform"] = "autoencoder";
   file.write(directory / "m");
   const std::string message = message_of<FormatError>([&] { Mlp::load(directory / "m"); });
-  EXPECT_TRUE(contains(message, "data.transform is \"autoencoder\"")) << message;
+  EXPECT_TRUE(contains(message, "data.transform is 'autoencoder'")) << message;
   EXPECT_TRUE(contains(message, "marginals+whiten")) << message;
 }
 
@@ -115,9 +115,9 @@ TEST(TransformFile, WrongArraysAreNamed) {
   const auto without = [](const char* name) {
     return [name](SavedModel& f) { f.doubles.erase(name), f.counts.erase(name); };
   };
-  for (const char* name : {"data.whiten.mean", "data.whiten.root", "data.marginals.knots", "data.marginals.cells",
-                           "data.marginals.x", "data.marginals.y", "data.marginals.slope", "data.marginals.lower",
-                           "data.marginals.upper"}) {
+  for (const char* name :
+       {"data.whiten.mean", "data.whiten.root", "data.marginals.knots", "data.marginals.cells", "data.marginals.x",
+        "data.marginals.y", "data.marginals.slope", "data.marginals.lower", "data.marginals.upper"}) {
     expect(without(name), name);
   }
   expect([](SavedModel& f) { f.metadata["data.transform"] = "marginals"; }, "data.whiten");
