@@ -47,6 +47,7 @@ Json describe_model(const Mlp& model, const Device& device) {
             {"outputs", shape.outputs},
             {"confinement", shortest(shape.confinement)},
             {"parameters", shape.parameter_count()}};
+  json["transform"] = model.transform().describe();
   if (const auto& standardization = model.standardization()) {
     json["mean"] = standardization->mean;
     json["std"] = standardization->std;

@@ -78,7 +78,8 @@ void claim_outputs(const TrainCommandOptions& options) {
   if (options.checkpoint) outputs.claim("--checkpoint", *options.checkpoint);
 }
 
-Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const Device& device) {
+Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const Device& device,
+                     const Console& console) {
   if (options.resume) {
     Trainer trainer = Trainer::resume(*options.checkpoint, data.x, device, data.labels);
     require_no_contradiction(options.settings, options.common.seed_given, data, trainer.options(), trainer.raw_model());
@@ -89,8 +90,8 @@ Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const
       options.settings.apply(TrainerOptions::defaults(dim), options.common.seed_given);
   // Options first: their messages are about what was typed, the model's follow from it.
   trainer_options.validate(dim, data.x.rows());
-  return Trainer(with_class_names(options.settings.initial_model(data, trainer_options.seed), data), data.x,
-                 trainer_options, device, data.labels);
+  Mlp model = options.settings.initial_model(data, trainer_options.seed, console);
+  return Trainer(with_class_names(std::move(model), data), data.x, trainer_options, device, data.labels);
 }
 
 // What the whole run, or the part of it done here, came to.
@@ -223,7 +224,7 @@ void run(const CommandLine& line, const TrainCommandOptions& options) {
   const Data data = options.data.read(console);
   const bool outputs_stand = options.resume || options.settings.init_model;
   if (!outputs_stand) require_every_class(console, data, options.settings.classes);
-  Trainer trainer = make_trainer(options, data, device);
+  Trainer trainer = make_trainer(options, data, device, console);
   const Sampler& sampler = trainer.options().objective.sampler;
   const Mlp model = trainer.raw_model();
   warn_if_unconfined(console, model, sampler);

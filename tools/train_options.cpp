@@ -37,8 +37,7 @@ void TrainSettings::add(CommandLine& line) {
   line.add("--confinement", confinement, "K", "K/2 |x|^2 is added to the energy (default by D)");
   line.add("--init-scale", init_scale, "S", "multiplies the first layer's initial weights (default by D)");
   line.add("--init-model", init_model, "FILE", "start from this model's parameters and shape");
-  line.add_switch("--standardize,!--no-standardize", standardize,
-                  "map the data to mean 0 and standard deviation 1 inside the model (default on)");
+  transform.add(line);
 
   sampler.add(line);  // begins the group "Chains"
   line.add("--langevin-steps", langevin_steps, "K", "steps of every chain per iteration");
@@ -139,20 +138,20 @@ MlpShape TrainSettings::apply(MlpShape base, const Data& data) const {
   return base;
 }
 
-Mlp TrainSettings::initial_model(const Data& data, std::uint64_t seed) const {
+Mlp TrainSettings::initial_model(const Data& data, std::uint64_t seed, const Console& console) const {
   if (init_model) {
     Mlp model = Mlp::load(*init_model, {activation, head, confinement});
     require_dimension(fmt::format("--init-model ({}): DATA", init_model->string()), data.x, model);
     const MlpShape wanted = apply(model.shape(), data);
     if (wanted != model.shape()) {
-      const SettingList have = settings_of({}, model.shape(), true), want = settings_of({}, wanted, true);
+      const SettingList have = settings_of({}, model.shape(), {}), want = settings_of({}, wanted, {});
       const auto [other, own] = std::ranges::mismatch(want, have);
       throw ConfigError("--" + other->first, other->second, fmt::format("--init-model has {}", own->second));
     }
     if (init_scale) throw ConfigError("--init-scale", fmt::format("{}", *init_scale), "--init-model is given too");
-    if (standardize && *standardize != model.standardization().has_value()) {
-      throw ConfigError("--standardize", *standardize ? "true" : "false",
-                        "--init-model brings its own standardisation");
+    if (const auto kind = transform.kind(); kind && *kind != model.transform().kind()) {
+      throw ConfigError("--transform", std::string(to_string(*kind)),
+                        fmt::format("--init-model brings its own, {}", to_string(model.transform().kind())));
     }
     model.notes().clear();
     return model;
@@ -162,11 +161,11 @@ Mlp TrainSettings::initial_model(const Data& data, std::uint64_t seed) const {
   shape.confinement = default_confinement(static_cast<int>(data.x.cols()));
   shape = apply(shape, data);
   Mlp model = Mlp::random(shape, seed, init_scale.value_or(default_first_layer_scale(shape.dim)));
-  if (standardize.value_or(true)) model.set_standardization(data.standardization(dequantize.value_or(0.0f)));
+  model.set_transform(transform.fit(data, dequantize.value_or(0.0f), seed, sampler.given("clamp"), console));
   return model;
 }
 
-SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, bool standardized) {
+SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, TransformKind transform) {
   SettingList list;
   const auto add = [&](const char* name, const auto& value) { list.emplace_back(name, fmt::format("{}", value)); };
   add("hidden", fmt::format("{}", fmt::join(shape.hidden, ",")));
@@ -174,7 +173,7 @@ SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, bo
   add("head", to_string(shape.head));
   add("classes", shape.outputs);
   add("confinement", shape.confinement);
-  add("standardize", standardized ? "true" : "false");
+  add("transform", to_string(transform));
   const ContrastiveDivergence& objective = options.objective;
   for (auto& setting : settings_of(objective.sampler)) list.push_back(std::move(setting));
   if (is_metropolis(kind_of(objective.sampler))) add("target-acceptance", text_of(objective.target_acceptance));
@@ -202,10 +201,10 @@ SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, bo
 
 void require_no_contradiction(const TrainSettings& given, std::optional<std::uint64_t> seed, const Data& data,
                               const TrainerOptions& options, const Mlp& model) {
-  const bool standardized = model.standardization().has_value();
-  const SettingList have = settings_of(options, model.shape(), standardized);
+  const TransformKind transform = model.transform().kind();
+  const SettingList have = settings_of(options, model.shape(), transform);
   const SettingList want = settings_of(given.apply(options, seed), given.apply(model.shape(), data),
-                                       given.standardize.value_or(standardized));
+                                       given.transform.kind().value_or(transform));
   // Sampler kinds have different lists, but those differ at "sampler" first.
   const auto [other, own] = std::ranges::mismatch(want, have);
   if (other == want.end()) return;

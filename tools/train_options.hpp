@@ -10,6 +10,7 @@
 #include "ebmcuda/trainer.hpp"
 #include "tools/inputs.hpp"
 #include "tools/sampler_options.hpp"
+#include "tools/transform_options.hpp"
 
 namespace ebm::tools {
 
@@ -21,7 +22,7 @@ struct TrainSettings {
   std::optional<int> classes;
   std::optional<float> confinement, init_scale;
   std::optional<std::filesystem::path> init_model;
-  std::optional<bool> standardize;
+  TransformOption transform;
   // objective
   SamplerOptions sampler;
   std::optional<ChainStart> chain_start;
@@ -39,13 +40,13 @@ struct TrainSettings {
   // restarts with probability 0.05 and no moves.
   TrainerOptions apply(TrainerOptions base, std::optional<std::uint64_t> seed) const;
   MlpShape apply(MlpShape base, const Data& data) const;
-  // The model that training starts from. Throws ConfigError.
-  Mlp initial_model(const Data& data, std::uint64_t seed) const;
+  // The model that training starts from. Throws ConfigError. The console hears which transform it got, and why.
+  Mlp initial_model(const Data& data, std::uint64_t seed, const Console& console) const;
 };
 
 // Every setting by its option's name, as text: two runs have equal settings when the lists are equal.
 using SettingList = std::vector<std::pair<std::string, std::string>>;
-SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, bool standardized);
+SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, TransformKind transform);
 
 // Throws ConfigError naming the first option given that a checkpoint (its options, model) contradicts.
 void require_no_contradiction(const TrainSettings& given, std::optional<std::uint64_t> seed, const Data& data,

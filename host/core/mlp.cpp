@@ -45,14 +45,6 @@ Matrix copy_of(MatrixView x) {
   return Matrix(x.rows, x.cols, std::vector<float>(x.values().begin(), x.values().end()));
 }
 
-template <class Map>
-Matrix map_columns(Matrix&& x, const Map& map) {
-  for (std::size_t i = 0; i < x.rows(); ++i) {
-    for (std::size_t d = 0; d < x.cols(); ++d) x(i, d) = map(x(i, d), d);
-  }
-  return std::move(x);
-}
-
 }  // namespace
 
 std::string_view to_string(Activation activation) { return name_of<Activation>(kActivations, activation); }
@@ -128,25 +120,30 @@ std::span<const float> Mlp::bias(int layer) const& {
   return parameters().subspan(shape_.bias_offset(layer), static_cast<std::size_t>(shape_.out(layer)));
 }
 
+void Mlp::set_transform(Transform transform) {
+  const auto dim = static_cast<std::size_t>(shape_.dim);
+  require(transform.dim() == 0 || transform.dim() == dim, "transform", fmt::format("{} columns", transform.dim()),
+          fmt::format("the model takes D = {}", dim));
+  transform_ = std::move(transform);
+}
+
 void Mlp::set_standardization(std::optional<Standardization> standardization) {
-  if (standardization) {
-    const auto dim = static_cast<std::size_t>(shape_.dim);
-    const auto sized = fmt::format("must hold D = {} values", dim);
-    require(standardization->mean.size() == dim, "data.mean", standardization->mean.size(), sized);
-    require(standardization->std.size() == dim, "data.std", standardization->std.size(), sized);
-    for (const float mean : standardization->mean) {
-      require(std::isfinite(mean), "data.mean", mean, "every value must be finite");
-    }
-    for (const float std : standardization->std) require_positive("data.std", std);
+  if (!standardization) {
+    transform_ = {};
+    return;
   }
-  standardization_ = std::move(standardization);
+  const auto dim = static_cast<std::size_t>(shape_.dim);
+  const auto sized = fmt::format("must hold D = {} values", dim);
+  require(standardization->mean.size() == dim, "data.mean", standardization->mean.size(), sized);
+  require(standardization->std.size() == dim, "data.std", standardization->std.size(), sized);
+  transform_ = Transform(std::move(*standardization));
 }
 
 Matrix Mlp::to_model_space(MatrixView x) const {
   require_columns(*this, x.cols);
-  if (!standardization_) return copy_of(x);
-  const Standardization& s = *standardization_;
-  return map_columns(copy_of(x), [&](float v, std::size_t d) { return (v - s.mean[d]) / s.std[d]; });
+  Matrix z(x.rows, x.cols);
+  transform_.forward(x.values(), z.values());
+  return z;
 }
 
 Matrix Mlp::to_data_units(MatrixView x) const {
@@ -156,17 +153,10 @@ Matrix Mlp::to_data_units(MatrixView x) const {
 
 Matrix Mlp::to_data_units(Matrix&& x) const {
   require_columns(*this, x.cols());
-  if (!standardization_) return std::move(x);
-  const Standardization& s = *standardization_;
-  return map_columns(std::move(x), [&](float v, std::size_t d) { return v * s.std[d] + s.mean[d]; });
+  transform_.inverse(x.values(), x.values());
+  return std::move(x);
 }
 
-double Mlp::log_volume() const {
-  double sum = 0;
-  if (standardization_) {
-    for (const float std : standardization_->std) sum += std::log(static_cast<double>(std));
-  }
-  return sum;
-}
+double Mlp::log_volume() const { return transform_.log_volume(); }
 
 }  // namespace ebm

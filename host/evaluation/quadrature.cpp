@@ -506,15 +506,23 @@ class CellGrid {
   std::int64_t evaluations_ = 0;
 };
 
+// The box of data units around the region's corners: the region itself where the transform is separable.
 Box to_data_units(const Region& region, const Mlp& model) {
-  Matrix corners(2, region.size());
-  for (std::size_t d = 0; d < region.size(); ++d) {
-    corners(0, d) = static_cast<float>(region[d].lo);
-    corners(1, d) = static_cast<float>(region[d].hi);
+  Matrix corners(std::size_t{1} << region.size(), region.size());
+  for (std::size_t i = 0; i < corners.rows(); ++i) {
+    for (std::size_t d = 0; d < region.size(); ++d) {
+      corners(i, d) = static_cast<float>((i >> d) % 2 == 0 ? region[d].lo : region[d].hi);
+    }
   }
   const Matrix mapped = model.to_data_units(corners);
-  const auto side = [&](std::size_t i) { return std::vector<float>(mapped.row(i).begin(), mapped.row(i).end()); };
-  return {side(0), side(1)};
+  Box box{{mapped.row(0).begin(), mapped.row(0).end()}, {mapped.row(0).begin(), mapped.row(0).end()}};
+  for (std::size_t i = 1; i < mapped.rows(); ++i) {
+    for (std::size_t d = 0; d < mapped.cols(); ++d) {
+      box.lo[d] = std::min(box.lo[d], mapped(i, d));
+      box.hi[d] = std::max(box.hi[d], mapped(i, d));
+    }
+  }
+  return box;
 }
 
 Region region_of(const Box& box, const Mlp& model) {
@@ -538,7 +546,10 @@ QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& opt
   require(options.border_tolerance > 0 && options.border_tolerance <= 1, "border_tolerance", options.border_tolerance,
           "must be in (0, 1]");
   require_non_negative("max_error", options.max_error);
-  if (options.box) require_box("box", *options.box, dim);
+  if (options.box) {
+    require_box("box", *options.box, dim);
+    require_separable("box", model);
+  }
   if (data.rows > 0) require_points("data", data, dim);
 
   const auto engine = make_engine(device);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "host/core/check.hpp"
+#include "host/data/transform_parts.hpp"
 #include "host/files/safetensors.hpp"
 #include "host/files/text.hpp"
 
@@ -19,7 +20,8 @@ namespace ebm {
 namespace {
 
 constexpr std::string_view kFormat = "ebmcuda";
-constexpr std::string_view kOwnKeys[] = {"format", "activation", "head", "confinement"};
+constexpr std::string_view kTransform = "data.transform";
+constexpr std::string_view kOwnKeys[] = {"format", "activation", "head", "confinement", kTransform};
 
 // The tensors' names, layer by layer: "net.0.weight" and "net.0.bias", ...
 struct LayerNames {
@@ -71,13 +73,14 @@ class ModelReader {
     if (format != nullptr && format->starts_with(kFormat) && !own_) {
       file_.fail(fmt::format("__metadata__: format is {}, not a model's 'ebmcuda'", in_quotes(*format)));
     }
+    if (own_) transform_ = transform_kind();
     names_ = own_ ? own_names(count_own_layers()) : foreign_names();
     Mlp model = empty_model();
     for (int layer = 0; layer < model.shape().layers(); ++layer) {
       read_tensor(names_.weight(layer), model.weight(layer));
       read_tensor(names_.bias(layer), model.bias(layer));
     }
-    read_standardization(&model);
+    read_transform(&model);
     for (const auto& [key, value] : file_.metadata()) {
       if (std::ranges::find(kOwnKeys, key) == std::end(kOwnKeys)) model.notes()[key] = value;
     }
@@ -238,6 +241,8 @@ class ModelReader {
 
   void refuse_unknown_tensors(int layers) const {
     std::set<std::string> known = {"data.mean", "data.std"};
+    const TransformArrays none;
+    visit_arrays(transform_, none, [&](const char* name, const auto&, int) { known.insert(name); });
     for (int layer = 0; layer < layers; ++layer) {
       known.insert(names_.weight(layer));
       known.insert(names_.bias(layer));
@@ -261,6 +266,47 @@ class ModelReader {
     file_.read_as_float(tensor, out);
     for (std::size_t i = 0; i < out.size(); ++i) {
       if (!std::isfinite(out[i])) file_.fail(tensor, fmt::format("element {} is {}", i, out[i]));
+    }
+  }
+
+  // What the file says beside data.mean and data.std, which need no word.
+  TransformKind transform_kind() const {
+    const std::string* name = metadata(kTransform);
+    if (name == nullptr) return TransformKind::none;
+    try {
+      return parse_transform_kind(*name);
+    } catch (const ConfigError& error) {
+      file_.fail(fmt::format("__metadata__: {} is {}, which this library does not know: {}", kTransform,
+                             in_quotes(*name), error.allowed()));
+    }
+  }
+
+  void read_transform(Mlp* model) const {
+    if (!has_marginals(transform_) && !has_whitening(transform_)) {
+      read_standardization(model);
+      return;
+    }
+    for (const char* name : {"data.mean", "data.std"}) {
+      if (const TensorInfo* tensor = file_.find(name)) {
+        file_.fail(*tensor, fmt::format("has no place beside the transform '{}'", to_string(transform_)));
+      }
+    }
+    const auto dim = static_cast<std::uint64_t>(model->dim());
+    TransformArrays arrays;
+    visit_arrays(transform_, arrays, [&](const char* name, auto& values, int axes) {
+      using Value = typename std::remove_reference_t<decltype(values)>::value_type;
+      const TensorInfo* tensor = file_.find(name);
+      if (tensor == nullptr) file_.fail(fmt::format("tensor '{}' is missing", name));
+      if (axes == 2 && tensor->shape != std::vector{dim, dim}) {
+        file_.fail(*tensor, fmt::format("the shape must be [{}, {}]", dim, dim));
+      }
+      if (tensor->shape.size() != static_cast<std::size_t>(axes)) file_.fail(*tensor, "must have one axis");
+      values = file_.read<Value>(*tensor);
+    });
+    try {
+      model->set_transform(transform_of(transform_, dim, arrays));
+    } catch (const ConfigError& error) {
+      file_.fail(error.what());
     }
   }
 
@@ -290,6 +336,7 @@ class ModelReader {
   SafetensorsReader file_;
   const MlpReadOptions& options_;
   bool own_ = false;
+  TransformKind transform_ = TransformKind::none;
   LayerNames names_;
 };
 
@@ -314,11 +361,18 @@ void Mlp::save(const std::filesystem::path& path) const {
         require(std::isfinite(v), fmt::format("layer {}", layer), v, "every parameter must be finite");
     }
   }
-  if (standardization_) {
+  if (const auto& standardization = transform_.standardization()) {
     const std::vector<std::uint64_t> shape = {size(dim())};
-    tensors.push_back(TensorData::of("data.mean", shape, std::span<const float>(standardization_->mean)));
-    tensors.push_back(TensorData::of("data.std", shape, std::span<const float>(standardization_->std)));
+    tensors.push_back(TensorData::of("data.mean", shape, std::span<const float>(standardization->mean)));
+    tensors.push_back(TensorData::of("data.std", shape, std::span<const float>(standardization->std)));
   }
+  const TransformArrays arrays = arrays_of(transform_);
+  visit_arrays(transform_.kind(), arrays, [&](const char* name, const auto& values, int axes) {
+    using Value = typename std::remove_reference_t<decltype(values)>::value_type;
+    std::vector<std::uint64_t> shape = {values.size()};
+    if (axes == 2) shape = {size(dim()), size(dim())};
+    tensors.push_back(TensorData::of(name, std::move(shape), std::span<const Value>(values)));
+  });
   std::map<std::string, std::string> metadata = notes_;
   for (const std::string_view key : kOwnKeys) {
     require(!metadata.contains(std::string(key)), "notes", key, "is a name of the file format itself");
@@ -327,6 +381,7 @@ void Mlp::save(const std::filesystem::path& path) const {
   metadata["activation"] = to_string(shape_.activation);
   metadata["head"] = to_string(shape_.head);
   metadata["confinement"] = fmt::format("{}", shape_.confinement);
+  if (transform_.parts() != nullptr) metadata[std::string(kTransform)] = to_string(transform_.kind());
   write_safetensors(path, std::move(tensors), metadata);
 }
 

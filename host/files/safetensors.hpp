@@ -25,6 +25,8 @@ template <class T>
 constexpr Dtype dtype_of() {
   if constexpr (std::is_same_v<T, float>) {
     return Dtype::f32;
+  } else if constexpr (std::is_same_v<T, double>) {
+    return Dtype::f64;
   } else {
     static_assert(std::is_same_v<T, std::uint64_t>, "add the type here");
     return Dtype::u64;

@@ -63,7 +63,12 @@ Transition check(const Mlp& model, const Sampler& sampler, const ChainsOptions& 
   require(options.first_step < kStepLimit, "first_step", options.first_step, "must be below 2^48");
   require_suits_base(sampler, options.base.has_value());
   require_beta(options.beta, options.base.has_value());
-  if (options.base) require_base(*options.base, dim);
+  if (options.base) {
+    const TransformKind kind = model.transform().kind();
+    require(kind == TransformKind::none || kind == TransformKind::standardize, "base", "given",
+            fmt::format("a Gaussian of this form in data units is none in the model's space ({})", to_string(kind)));
+    require_base(*options.base, dim);
+  }
   if (options.tempering) {
     options.tempering->validate();
     require(!options.base, "tempering", "given", "chains with a base have no replicas");
@@ -77,7 +82,7 @@ GaussianBase to_model_space(const GaussianEnergy& base, const Mlp& model) {
   GaussianBase result{base.mean, {values.begin(), values.end()}};
   const auto& standardization = model.standardization();
   if (!standardization) return result;
-  to_model_space(*standardization, base.mean, result.mean);
+  model.transform().forward(base.mean, result.mean);
   const std::size_t dim = base.mean.size();
   for (std::size_t i = 0; i < result.root.size(); ++i) result.root[i] *= standardization->std[i % dim];
   return result;
@@ -112,7 +117,7 @@ struct Chains::State {
     return *set;
   }
   void set_positions(MatrixView x) {
-    if (model().standardization()) {
+    if (model().transform().kind() != TransformKind::none) {
       const Matrix points = model().to_model_space(x);
       set->set_positions(points.values());
     } else {
@@ -249,7 +254,7 @@ void Chains::positions(std::span<float> x) const {
   const auto dim = static_cast<std::size_t>(state_->model().dim());
   require(x.size() == state_->n * dim, "x", x.size(), fmt::format("must hold {} x {} values", state_->n, dim));
   state_->set->positions(x);
-  if (const auto& standardization = state_->model().standardization()) to_data_units(*standardization, x);
+  if (state_->model().transform().kind() != TransformKind::none) state_->model().transform().inverse(x, x);
 }
 
 std::vector<float> Chains::energies() const {
@@ -262,6 +267,13 @@ void Chains::energies(std::span<float> energy) const {
   require(energy.size() == state_->n, "energy", energy.size(),
           fmt::format("must hold one value for each of the {} chains", state_->n));
   state_->fresh().energies(energy);
+  const Transform& transform = state_->model().transform();
+  if (transform.affine()) return;
+  std::vector<float> z(energy.size() * static_cast<std::size_t>(state_->model().dim()));
+  state_->set->positions(z);
+  std::vector<double> log_jacobian(energy.size());
+  transform.log_jacobian_at(z, log_jacobian);
+  subtract_log_jacobian(log_jacobian, energy);
 }
 
 std::vector<float> Chains::base_energies() const {

@@ -45,20 +45,6 @@ void require_device_memory(std::string_view field, const float* p, std::size_t r
 
 }  // namespace
 
-void to_model_space(const Standardization& s, std::span<const float> x, std::span<float> to) {
-  const std::size_t dim = s.mean.size();
-  for (std::size_t i = 0; i < x.size(); i += dim) {
-    for (std::size_t d = 0; d < dim; ++d) to[i + d] = (x[i + d] - s.mean[d]) / s.std[d];
-  }
-}
-
-void to_data_units(const Standardization& s, std::span<float> x) {
-  const std::size_t dim = s.mean.size();
-  for (std::size_t i = 0; i < x.size(); i += dim) {
-    for (std::size_t d = 0; d < dim; ++d) x[i + d] = x[i + d] * s.std[d] + s.mean[d];
-  }
-}
-
 Energy::Loaded::Loaded(const Mlp& mlp, const Device& on)
     : model(mlp), device(on), engine(make_engine(on)), function(engine->load(mlp)) {}
 
@@ -91,14 +77,32 @@ template <class Task>
 void Energy::with_points(MatrixView x, const Task& task) const {
   require_points("x", x, dim());
   const std::scoped_lock lock(loaded_->mutex);
-  const auto& standardization = loaded_->model.standardization();
-  if (!standardization) {
+  const Transform& transform = loaded_->model.transform();
+  if (transform.kind() == TransformKind::none) {
     task(x.values());
     return;
   }
   loaded_->points.resize(x.rows * x.cols);
-  to_model_space(*standardization, x.values(), loaded_->points);
+  transform.forward(x.values(), loaded_->points);
   task(std::span<const float>(loaded_->points));
+}
+
+namespace {
+
+// From the energy of model space to that of data units, at x in data units.
+void to_data_units(const Transform& transform, std::span<const float> x, std::span<float> energy) {
+  if (transform.affine()) return;
+  std::vector<double> log_jacobian(energy.size());
+  transform.log_jacobian(x, log_jacobian);
+  subtract_log_jacobian(log_jacobian, energy);
+}
+
+}  // namespace
+
+void subtract_log_jacobian(std::span<const double> log_jacobian, std::span<float> energy) {
+  for (std::size_t i = 0; i < energy.size(); ++i) {
+    energy[i] = static_cast<float>(static_cast<double>(energy[i]) - log_jacobian[i]);
+  }
 }
 
 std::vector<float> Energy::values(MatrixView x) const {
@@ -110,6 +114,7 @@ std::vector<float> Energy::values(MatrixView x) const {
 void Energy::values(MatrixView x, std::span<float> energy) const {
   require_values("energy", energy.size(), x.rows, 1);
   with_points(x, [&](std::span<const float> points) { loaded_->function->evaluate(points, energy); });
+  to_data_units(loaded_->model.transform(), x.values(), energy);
 }
 
 Matrix Energy::gradient(MatrixView x) const {
@@ -125,11 +130,13 @@ void Energy::gradient(MatrixView x, std::span<float> gradient, std::span<float> 
     if (energy.empty()) loaded_->unwanted.resize(x.rows);
     loaded_->function->evaluate(points, energy.empty() ? std::span(loaded_->unwanted) : energy, gradient);
   });
-  const auto& standardization = loaded_->model.standardization();
-  if (!standardization) return;
-  for (std::size_t i = 0; i < gradient.size(); i += x.cols) {
-    for (std::size_t d = 0; d < x.cols; ++d) gradient[i + d] /= standardization->std[d];
-  }
+  const Transform& transform = loaded_->model.transform();
+  transform.pull_back(x.values(), gradient);
+  if (transform.affine()) return;
+  std::vector<float> volume(gradient.size());
+  transform.log_jacobian_gradient(x.values(), volume);
+  for (std::size_t k = 0; k < gradient.size(); ++k) gradient[k] -= volume[k];
+  to_data_units(transform, x.values(), energy);
 }
 
 Matrix Energy::outputs(MatrixView x) const {
@@ -154,6 +161,7 @@ std::vector<float> Energy::joint_values(MatrixView x, std::span<const int> label
     for (const float v : points.row(i)) square += v * v;
     energies[i] = half_kappa * square - f(i, static_cast<std::size_t>(labels[i]));
   }
+  to_data_units(loaded_->model.transform(), x.values(), energies);
   return energies;
 }
 

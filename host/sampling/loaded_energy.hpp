@@ -4,16 +4,16 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <span>
+#include <vector>
 
 #include "ebmcuda/energy.hpp"
 #include "host/engine/engine.hpp"
 
 namespace ebm {
 
-// `to[i]` = (x - mean) / std or back, element by element of [n, D]: the arithmetic of Mlp::to_model_space() and
-// to_data_units().
-void to_model_space(const Standardization& s, std::span<const float> x, std::span<float> to);
-void to_data_units(const Standardization& s, std::span<float> x);
+// energy[i] -= log_jacobian[i], in double: from model space to data units where the transform is not affine.
+void subtract_log_jacobian(std::span<const double> log_jacobian, std::span<float> energy);
 
 struct Energy::Loaded {
   Loaded(const Mlp& mlp, const Device& on);

@@ -16,6 +16,7 @@ namespace {
 // that no chain ever begins outside, and a jump's region is known on both sides of the move.
 void resolve_box(const std::optional<Box>& clamp, const Mlp& model, Transition* transition) {
   if (!clamp) return;
+  require_separable("clamp", model);
   Box box = to_model_space(*clamp, model);
   for (std::size_t d = 0; d < box.lo.size(); ++d) {
     const float lo = std::max(box.lo[d], -kStartRadius), hi = std::min(box.hi[d], kStartRadius);
@@ -259,6 +260,11 @@ void require_box(std::string_view field, const Box& box, int dim) {
     require(std::isfinite(lo) && std::isfinite(hi) && lo < hi, field, fmt::format("{},{}", lo, hi),
             fmt::format("must be finite with lo < hi (dimension {})", d));
   }
+}
+
+void require_separable(std::string_view field, const Mlp& model) {
+  require(model.transform().separable(), field, "given",
+          fmt::format("a box in data units is none in the model's space ({})", to_string(model.transform().kind())));
 }
 
 Box to_model_space(const Box& box, const Mlp& model) {

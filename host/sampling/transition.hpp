@@ -37,5 +37,7 @@ Matrix uniform_start_in(const Mlp& model, const Transition& transition, std::int
 void require_box(std::string_view field, const Box& box, int dim);
 // D values on each side, from data units.
 Box to_model_space(const Box& box, const Mlp& model);
+// Throws ConfigError about `field`, a box, where the model's transform makes something else of boxes.
+void require_separable(std::string_view field, const Mlp& model);
 
 }  // namespace ebm

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "host/core/check.hpp"
+#include "host/data/transform_parts.hpp"
 #include "host/training/checkpoint_archive.hpp"
 
 namespace ebm {
@@ -127,6 +128,12 @@ void visit_state(Archive& archive, Struct& state, const MlpShape& shape, const T
   }
 }
 
+// The shape of a transform's array; empty for one axis.
+std::vector<std::uint64_t> axes_of(const MlpShape& shape, int axes) {
+  const auto dim = static_cast<std::uint64_t>(shape.dim);
+  return axes == 2 ? std::vector{dim, dim} : std::vector<std::uint64_t>();
+}
+
 // What training never produces. A checkpoint that can't be resumed must not take the place of one that can, so this is
 // asked before writing, too. Adam's second moment may overflow to infinity, which only means no step for that
 // parameter.
@@ -169,6 +176,12 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
     archive.tensor("data.mean", model.standardization()->mean);
     archive.tensor("data.std", model.standardization()->std);
   }
+  const TransformKind transform = model.transform().kind();
+  const TransformArrays arrays = arrays_of(model.transform());
+  if (model.transform().parts() != nullptr) archive("data.transform", transform);
+  visit_arrays(transform, arrays, [&](const char* name, const auto& values, int axes) {
+    archive.tensor(name, values, axes_of(model.shape(), axes));
+  });
   archive.notes(model.notes());
   archive.commit();
 }
@@ -199,6 +212,15 @@ Checkpoint read_checkpoint(InputFile file) {
       archive.tensor("data.mean", standardization.mean);
       archive.tensor("data.std", standardization.std);
       model.set_standardization(std::move(standardization));
+    }
+    if (archive.has("data.transform")) {
+      TransformKind transform = TransformKind::none;
+      archive("data.transform", transform);
+      TransformArrays arrays;
+      visit_arrays(transform, arrays, [&](const char* name, auto& values, int axes) {
+        archive.tensor(name, values, axes_of(model.shape(), axes));
+      });
+      model.set_transform(transform_of(transform, static_cast<std::size_t>(model.dim()), arrays));
     }
     archive.notes(model.notes());
     archive.finish();

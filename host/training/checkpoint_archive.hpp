@@ -63,6 +63,10 @@ inline bool from_text(std::string_view text, ChainStart& value) {
   value = parse_chain_start(text);
   return true;
 }
+inline bool from_text(std::string_view text, TransformKind& value) {
+  value = parse_transform_kind(text);
+  return true;
+}
 inline bool from_text(std::string_view text, LearningRateDecay& value) {
   value = parse_learning_rate_decay(text);
   return true;
@@ -122,6 +126,8 @@ class CheckpointReader {
     }
     fail(fmt::format("__metadata__: {} is {}, which is no value of that field", key, in_quotes(text)));
   }
+  // Whether the file has the key: for what older checkpoints lack.
+  bool has(const std::string& key) const { return file_.metadata().contains(key); }
   bool flag(const std::string& key, bool) { return choice(key, "no", "yes", false); }
   bool choice(const std::string& key, std::string_view no, std::string_view yes, bool);
   // An empty `shape` allows one axis of any length.

@@ -11,6 +11,7 @@
 #include "host/sampling/transition.hpp"
 #include "host/training/checkpoint.hpp"
 #include "host/training/iteration.hpp"
+#include "host/training/training_rows.hpp"
 #include "kernels/math/learning_rate.hpp"
 
 namespace ebm {
@@ -54,12 +55,6 @@ TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options) {
   }
   plan.optimizer = options.optimizer;
   plan.ema = options.ema;
-  if (options.dequantize > 0) {
-    plan.dequantize.assign(static_cast<std::size_t>(model.dim()), options.dequantize);
-    if (const auto& standardization = model.standardization()) {
-      for (std::size_t d = 0; d < plan.dequantize.size(); ++d) plan.dequantize[d] /= standardization->std[d];
-    }
-  }
   plan.seed = options.seed;
   return plan;
 }
@@ -145,8 +140,10 @@ struct Trainer::State {
   void open(MatrixView data, std::span<const int> labels, const Device& device, TrainingState start) {
     iteration = start.iteration;
     engine = make_engine(device);
-    const Matrix points = model.to_model_space(data);
-    session.emplace(*engine, make_plan(model, options), std::move(start), points.values(), labels);
+    TrainingRows rows = training_rows(model, options, data, labels);
+    TrainingPlan plan = make_plan(model, options);
+    plan.dequantize = std::move(rows.noise);
+    session.emplace(*engine, std::move(plan), std::move(start), rows.points.values(), rows.labels);
   }
 };
 
@@ -257,30 +254,6 @@ ReplayBuffer Trainer::buffer() const {
 void Trainer::save_checkpoint(const std::filesystem::path& path) const {
   const State& s = *state_;
   write_checkpoint(path, {s.model, s.options, s.session->state(), s.since_log, s.fingerprint});
-}
-
-Standardization standardization_of(MatrixView data, float dequantize) {
-  require(data.rows >= 1 && data.cols >= 1, "data", fmt::format("{} x {}", data.rows, data.cols),
-          "must hold at least one point");
-  require_points("data", data, static_cast<int>(data.cols));
-  require_non_negative("dequantize", dequantize);
-  Standardization result;
-  const double n = static_cast<double>(data.rows);
-  for (std::size_t d = 0; d < data.cols; ++d) {
-    double mean = 0, square = 0;
-    for (std::size_t i = 0; i < data.rows; ++i) mean += static_cast<double>(data.data[i * data.cols + d]);
-    mean /= n;
-    for (std::size_t i = 0; i < data.rows; ++i) {
-      const double delta = static_cast<double>(data.data[i * data.cols + d]) - mean;
-      square += delta * delta;
-    }
-    const double width = static_cast<double>(dequantize);
-    const double variance = square / n + width * width / 12;
-    const auto std = static_cast<float>(std::sqrt(variance));
-    result.mean.push_back(static_cast<float>(mean + width / 2));
-    result.std.push_back(std > 0 && std::isfinite(std) ? std : 1.0f);
-  }
-  return result;
 }
 
 }  // namespace ebm

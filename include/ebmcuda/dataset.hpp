@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
+#include "ebmcuda/transform.hpp"
 
 namespace ebm {
 
@@ -18,5 +20,17 @@ EBMCUDA_API Matrix select_rows(MatrixView x, const std::vector<std::size_t>& ord
 // dequantised version has (Theis, van den Oord and Bethge 2016). Row i depends only on (seed, i). Throws ConfigError
 // unless width is finite and >= 0.
 EBMCUDA_API Matrix dequantized(MatrixView x, float width, std::uint64_t seed);
+
+// Columns whose values are all whole multiples of `width`, more than two of them different: counts, pixels, grades.
+EBMCUDA_API std::vector<std::size_t> whole_columns(MatrixView x, float width = 1.0f);
+
+// The transform measured to serve data of this kind best (docs/training.md), and the reason in a clause: "whole
+// numbers in all 64 columns".
+struct EBMCUDA_API TransformChoice {
+  TransformKind kind = TransformKind::standardize;
+  std::string why;
+};
+// `separable`: only one that leaves coordinates apart, as a clamp needs.
+EBMCUDA_API TransformChoice choose_transform(MatrixView x, float dequantize = 0.0f, bool separable = false);
 
 }  // namespace ebm

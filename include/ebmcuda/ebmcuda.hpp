@@ -18,3 +18,4 @@
 #include "ebmcuda/sampler.hpp"
 #include "ebmcuda/table.hpp"
 #include "ebmcuda/trainer.hpp"
+#include "ebmcuda/transform.hpp"

@@ -3,8 +3,9 @@
 //   z_l = W_l a_{l-1} + b_l,   a_l = act(z_l),   a_0 = x,   f = W_L a_{L-1} + b_L
 //   E(x) = head(f(x)) + (confinement / 2) |x|^2,     p(x) = exp(-E(x)) / Z
 //
-// x is in *model space*: (x_data - mean) / std when the model holds a standardisation, else the data's own units.
-// Every public function that takes or returns positions speaks data units.
+// x is in *model space*: what the model's transform (ebmcuda/transform.hpp) makes of the data, such as (x_data - mean)
+// / std. Every public function that takes or returns positions speaks data units. Energies in data units are E(x) -
+// log|det J| where the transform is not affine, so that p = exp(-E) / Z there too.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,7 @@
 
 #include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
+#include "ebmcuda/transform.hpp"
 
 namespace ebm {
 
@@ -65,13 +67,6 @@ struct EBMCUDA_API MlpShape {
   bool operator==(const MlpShape&) const = default;
 };
 
-// The affine map between data units and model space, D values each, every std > 0.
-struct EBMCUDA_API Standardization {
-  std::vector<float> mean;
-  std::vector<float> std;
-  bool operator==(const Standardization&) const = default;
-};
-
 // How to read a file that carries no ebmcuda metadata (a PyTorch state dict); ignored where the file says.
 struct EBMCUDA_API MlpReadOptions {
   std::optional<Activation> activation{};
@@ -113,7 +108,12 @@ class EBMCUDA_API Mlp {
   std::span<const float> bias(int layer) const&;
   std::span<const float> bias(int layer) const&& = delete;
 
-  const std::optional<Standardization>& standardization() const noexcept { return standardization_; }
+  // From data units to model space.
+  const Transform& transform() const noexcept { return transform_; }
+  // Throws ConfigError when it is not one of D columns.
+  void set_transform(Transform transform);
+  // The transform, where it is a standardisation.
+  const std::optional<Standardization>& standardization() const noexcept { return transform_.standardization(); }
   // Throws ConfigError when the sizes are not D, a std is not positive or a value is not finite.
   void set_standardization(std::optional<Standardization> standardization);
 
@@ -125,13 +125,13 @@ class EBMCUDA_API Mlp {
   Matrix to_model_space(MatrixView x) const;
   Matrix to_data_units(MatrixView x) const;
   Matrix to_data_units(Matrix&& x) const;  // in place: no second copy of what may be millions of chains
-  // sum_d log std_d: what a log density loses on the way from model space to data units.
+  // What a log density loses on the way from model space to data units where that is one number: Transform::log_volume.
   double log_volume() const;
 
  private:
   MlpShape shape_;
   std::vector<float> parameters_;
-  std::optional<Standardization> standardization_;
+  Transform transform_;
   std::map<std::string, std::string> notes_;
 };
 

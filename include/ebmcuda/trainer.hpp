@@ -138,8 +138,4 @@ class EBMCUDA_API Trainer {
   std::unique_ptr<State> state_;
 };
 
-// Per-dimension mean and standard deviation of `data`. A dimension that does not vary gets std 1 (or that of
-// `dequantize` noise, which is added to every variance as dequantize^2 / 12, and dequantize / 2 to every mean).
-EBMCUDA_API Standardization standardization_of(MatrixView data, float dequantize = 0.0f);
-
 }  // namespace ebm

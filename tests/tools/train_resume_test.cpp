@@ -132,7 +132,7 @@ TEST_F(TrainResume, ContradictionsNameTheOption) {
   };
   for (const auto& [option, value] : contradictions)
     expect({option, value}, {option + " = ", "the checkpoint was made with"});
-  expect({"--no-standardize"}, {"--standardize = false", "the checkpoint was made with true"});
+  expect({"--no-standardize"}, {"--transform = none", "the checkpoint was made with standardize"});
   // What agrees is no contradiction.
   succeed(arguments({"--checkpoint", "c.safetensors", "--resume", "--stop-at", "11"}, "parts"));
 }

@@ -172,7 +172,7 @@ TEST_F(WrongRequests, OptionsThatDoNotGoTogether) {
   expect_wrong_request(train({"--chain-start", "fresh", "--reinit-prob", "0.1"}), {"--reinit-prob", "persistent"});
   expect_wrong_request(train({"--init-model", "m.safetensors", "--hidden", "9"}), {"--hidden = 9", "--init-model"});
   expect_wrong_request(train({"--init-model", "m.safetensors", "--init-scale", "2"}), {"--init-scale"});
-  expect_wrong_request(train({"--init-model", "m.safetensors", "--standardize"}), {"--standardize"});
+  expect_wrong_request(train({"--init-model", "m.safetensors", "--standardize"}), {"--transform", "--init-model"});
   expect_wrong_request({"evaluate", "m.safetensors", "x.npy", "--density", "cubes"}, {"--density", "two_moons"});
   gaussian_model(3).save(path("three.safetensors"));
   expect_wrong_request({"evaluate", "three.safetensors", "wide.npy", "--method", "quadrature"}, {"--method", "D = 3"});

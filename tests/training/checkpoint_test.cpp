@@ -146,6 +146,21 @@ TEST(Checkpoint, EveryFieldRoundTrips) {
   }
 }
 
+TEST(Checkpoint, TransformsRoundTrip) {
+  const test::TemporaryDirectory directory;
+  Matrix x(40, 3);
+  for (std::size_t k = 0; k < 120; ++k) x.values()[k] = static_cast<float>((k * k) % 17);
+  for (const auto kind : {TransformKind::whiten, TransformKind::marginals, TransformKind::marginals_whiten}) {
+    Checkpoint checkpoint = full_checkpoint(true);
+    checkpoint.model.set_transform(Transform::fit(kind, x, {.dequantize = 0.5f}));
+    write_checkpoint(directory / "c", checkpoint);
+    const Checkpoint back = read_checkpoint(directory / "c");
+    expect_same(checkpoint, back);
+    EXPECT_EQ(back.model.transform().kind(), kind);
+    EXPECT_EQ(back.model.to_model_space(x), checkpoint.model.to_model_space(x));
+  }
+}
+
 TEST(Checkpoint, WhatIsUnsetStaysUnset) {
   const test::TemporaryDirectory directory;
   Checkpoint checkpoint = full_checkpoint(true);
