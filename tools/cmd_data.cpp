@@ -15,6 +15,7 @@
 #include "tools/inputs.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
+#include "tools/streams.hpp"
 
 namespace ebm::tools {
 namespace {

@@ -9,6 +9,7 @@
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
+#include "tools/streams.hpp"
 
 namespace ebm::tools {
 namespace {

@@ -20,6 +20,7 @@
 #include "tools/inputs.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
+#include "tools/streams.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -255,8 +256,8 @@ void run(const EvaluateOptions& options) {
   if (!data.labels.empty()) json["classification"] = classify(model, {x, data.labels}, device);
   if (options.baselines.value_or(true)) json["baselines"] = fit_baselines(options, fitted_on, x, console);
   if (!refusal.empty()) json["refused"] = refusal;
-  fmt::print("{}\n", json.dump(2));
-  flush_stdout();
+  // A file's name may be anything; JSON is UTF-8.
+  print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   if (!refusal.empty()) throw Failure("no log-likelihood: " + refusal);
 }
 

@@ -14,6 +14,7 @@
 #include "tools/inputs.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
+#include "tools/streams.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -61,37 +62,40 @@ Json describe_model(const Mlp& model, const Device& device) {
 }
 
 // "key  value" lines; long lists are cut, --json has them whole.
-void print_text(const Json& json, const std::string& prefix = "") {
+std::string as_text(const Json& json, const std::string& prefix = "") {
+  std::string all;
   for (const auto& [key, value] : json.items()) {
     if (value.is_object()) {
-      print_text(value, key + ".");
+      all += as_text(value, prefix + key + ".");
       continue;
     }
     std::string text = value.is_string() ? value.get<std::string>() : value.dump();
     constexpr std::size_t kLongest = 100;
     if (value.is_array() && text.size() > kLongest)
       text = text.substr(0, kLongest) + fmt::format("... ({})", value.size());
-    fmt::print("{:<14} {}\n", prefix + key, text);
+    all += fmt::format("{:<14} {}\n", prefix + key, text);
   }
+  return all;
 }
 
-void print_build(const Json& json) {
-  for (const auto& line : json["build"]) fmt::print("{}\n", line.get<std::string>());
+std::string build_as_text(const Json& json) {
+  std::string all;
+  for (const auto& line : json["build"]) all += line.get<std::string>() + "\n";
   for (const auto& device : json["devices"]) {
-    fmt::print("device {}: {}\n", device["name"].get<std::string>(), device["detail"].get<std::string>());
+    all += fmt::format("device {}: {}\n", device["name"].get<std::string>(), device["detail"].get<std::string>());
   }
+  return all;
 }
 
 void run(const InfoOptions& options) {
   const Device device = options.common.open();
   if (options.model.path.empty()) {
     const Json json = describe_build();
-    options.json ? fmt::print("{}\n", json.dump(2)) : print_build(json);
+    print(options.json ? json.dump(2) + "\n" : build_as_text(json));
   } else {
     const Json json = describe_model(options.model.load(), device);
-    options.json ? fmt::print("{}\n", json.dump(2)) : print_text(json);
+    print(options.json ? json.dump(2) + "\n" : as_text(json));
   }
-  flush_stdout();
 }
 
 }  // namespace

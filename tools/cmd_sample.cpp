@@ -16,6 +16,7 @@
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
 #include "tools/sampler_options.hpp"
+#include "tools/streams.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -154,8 +155,7 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   if (options.energy) write_vector(*options.energy, result.energy);
   if (options.out) {
     write_matrix(*options.out, result.x);
-    fmt::print("{}\n", json.dump(2));
-    flush_stdout();
+    print(json.dump(2) + "\n");
   } else {
     print_rows(result.x);
     console.info("{}", json.dump(2));

@@ -32,18 +32,22 @@ struct TrainCommandOptions {
   bool resume = false;
 };
 
-// SIGINT or SIGTERM: training stops between two iterations. The handler is for one signal only, so a second Ctrl-C ends
-// the program at once.
+// SIGINT, SIGTERM or SIGHUP (the terminal is gone): training stops between two iterations and is saved. The handler is
+// for one signal only, so a second Ctrl-C ends the program at once; not so SIGHUP, which shell and kernel both send.
 volatile std::sig_atomic_t stop_signal = 0;
 
 class CatchSignals {
  public:
   CatchSignals() {
-    struct sigaction action {};
-    action.sa_handler = [](int signal) { stop_signal = signal; };
-    action.sa_flags = SA_RESETHAND | SA_RESTART;
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      struct sigaction before {};
+      sigaction(signal, nullptr, &before);
+      if (before.sa_handler == SIG_IGN) continue;  // nohup, a shell's background: whoever started us wants that
+      struct sigaction action {};
+      action.sa_handler = [](int caught) { stop_signal = caught; };
+      action.sa_flags = SA_RESTART | (signal == SIGHUP ? 0 : SA_RESETHAND);
+      sigaction(signal, &action, nullptr);
+    }
   }
 };
 
@@ -167,12 +171,17 @@ class Run {
     const std::int64_t iteration = trainer_.iteration();
     if (options_.checkpoint) save_checkpoint();
     if (stop_signal != 0 && iteration < trainer_.options().iterations) {
-      throw Failure(
-          options_.checkpoint
-              ? fmt::format("stopped by a signal at iteration {}; go on with --resume (checkpoint in {})", iteration,
-                            options_.checkpoint->string())
-              : fmt::format("stopped by a signal at iteration {}; nothing was saved (--checkpoint FILE would)",
-                            iteration));
+      if (options_.checkpoint) {
+        throw Failure(fmt::format("stopped by a signal at iteration {}; go on with --resume (checkpoint in {})",
+                                  iteration, options_.checkpoint->string()));
+      }
+      if (iteration == 0)
+        throw Failure("stopped by a signal before the first iteration; nothing was learnt or written");
+      trainer_.model().save(options_.out);
+      throw Failure(fmt::format(
+          "stopped by a signal at iteration {} of {}; the unfinished model is in {} (only --checkpoint FILE "
+          "saves what --resume needs)",
+          iteration, trainer_.options().iterations, options_.out.string()));
     }
     if (iteration < trainer_.options().iterations) {
       console_.info("stopped at iteration {} of {}; go on with --resume (checkpoint in {})", iteration,

@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
+
+#include "tools/streams.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -29,7 +30,7 @@ Console::Console(bool quiet) : quiet_(quiet), progress_(!quiet && isatty(STDERR_
   colours_ = progress_ && !environment_set("NO_COLOR") && (term == nullptr || std::string_view(term) != "dumb");
 }
 
-void Console::print(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+void Console::print(const std::string& line) { say(line + "\n"); }
 
 ProgressBar::ProgressBar(const Console& console, std::string label, std::int64_t total)
     : shown_(console.shows_progress()),
@@ -40,7 +41,7 @@ ProgressBar::ProgressBar(const Console& console, std::string label, std::int64_t
 
 ProgressBar::~ProgressBar() {
   // An exception is on its way: keep its message off the half-drawn line.
-  if (shown_ && drawn_ && !ended_) std::fputc('\n', stderr);
+  if (shown_ && drawn_ && !ended_) say("\n");
 }
 
 void ProgressBar::update(std::int64_t done, std::string_view note) {
@@ -56,7 +57,7 @@ void ProgressBar::finish() {
   if (ended_) return;
   if (shown_ && first_ >= 0) {
     draw(Clock::now());
-    std::fputc('\n', stderr);
+    say("\n");
   }
   ended_ = true;
 }
@@ -82,8 +83,7 @@ void ProgressBar::draw(Clock::time_point now) {
   // \x1b[K clears what a longer line left behind; a terminal without colours gets blanks instead.
   const std::string clear =
       colours_ ? "\x1b[K" : std::string(width > used + tail.size() ? width - used - tail.size() : 0, ' ');
-  fmt::print(stderr, "\r{}[{}{}{}]{}{}", head, on, bar, off, tail, clear);
-  std::fflush(stderr);
+  say(fmt::format("\r{}[{}{}{}]{}{}", head, on, bar, off, tail, clear));
   last_draw_ = now;
   drawn_ = true;
 }

@@ -10,6 +10,7 @@
 
 #include "ebmcuda/error.hpp"
 #include "tools/command_line.hpp"
+#include "tools/streams.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -40,8 +41,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 int complain(const CLI::App* command, int status, const std::string& message) {
-  fmt::print(stderr, "ebm{}{}: {}\n", command == nullptr ? "" : " ", command == nullptr ? "" : command->get_name(),
-             message);
+  say(fmt::format("ebm{}{}: {}\n", command == nullptr ? "" : " ", command == nullptr ? "" : command->get_name(),
+                  message));
   return status;
 }
 

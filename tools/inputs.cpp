@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -244,19 +243,5 @@ void require_dimension(std::string_view what, MatrixView x, const Mlp& model) {
 }
 
 std::string shape_text(MatrixView x) { return fmt::format("{} x {}", x.rows, x.cols); }
-
-void print_rows(MatrixView x) {
-  fmt::memory_buffer line;
-  for (std::size_t i = 0; i < x.rows; ++i) {
-    line.clear();
-    fmt::format_to(std::back_inserter(line), "{}\n", fmt::join(x.row(i), ","));
-    if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size()) break;  // flush_stdout reports it
-  }
-  flush_stdout();
-}
-
-void flush_stdout() {
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) throw WriteError("standard output", "could not be written");
-}
 
 }  // namespace ebm::tools

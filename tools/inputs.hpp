@@ -78,8 +78,4 @@ void require_dimension(std::string_view what, MatrixView x, const Mlp& model);
 // "1797 x 64".
 std::string shape_text(MatrixView x);
 
-// Comma-separated rows on stdout, numbers so that they read back to the same float. Throws WriteError.
-void print_rows(MatrixView x);
-void flush_stdout();  // throws WriteError: a full disk or a closed pipe is no success
-
 }  // namespace ebm::tools

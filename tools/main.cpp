@@ -3,6 +3,7 @@
 #include <array>
 #include <exception>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "tools/command.hpp"
 #include "tools/config.hpp"
 #include "tools/errors.hpp"
+#include "tools/streams.hpp"
 
 namespace {
 
@@ -69,7 +71,10 @@ int run(int argc, char** argv) {
     command.run();
     return 0;
   } catch (const CLI::Success& success) {  // --help, --version
-    return app.exit(success);
+    std::ostringstream out, err;
+    const int status = app.exit(success, out, err);
+    print(out.str());
+    return status;
   } catch (const std::exception& error) {
     const Command* command = chosen();
     return report(error, command == nullptr ? nullptr : &command->line->app());
@@ -79,6 +84,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  ebm::tools::prepare_streams();
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {  // what fails before the options are known

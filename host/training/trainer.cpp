@@ -237,6 +237,10 @@ Mlp Trainer::model() const {
   auto& notes = model.notes();
   note_sampler(with_step_size(sampler, now.step_size), &notes);
   notes["iterations"] = fmt::format("{}", s.iteration);
+  notes.erase("unfinished");
+  if (s.iteration < s.options.iterations) {
+    notes["unfinished"] = fmt::format("iteration {} of {}", s.iteration, s.options.iterations);
+  }
   return model;
 }
 

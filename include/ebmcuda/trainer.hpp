@@ -124,7 +124,9 @@ class EBMCUDA_API Trainer {
 
   std::int64_t iteration() const;  // iterations done
   const TrainerOptions& options() const;
-  Mlp model() const;  // the moving average when ema > 0, else the raw parameters; notes name the sampler
+  // The moving average when ema > 0, else the raw parameters. Notes name the sampler; before the last iteration one,
+  // `unfinished`, says how far it came.
+  Mlp model() const;
   Mlp raw_model() const;
   ReplayBuffer buffer() const;  // a snapshot of the persistent chains; ConfigError when there are none
   double step_size() const;     // as adapted

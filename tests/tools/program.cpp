@@ -23,9 +23,9 @@ std::vector<char*> argument_pointers(std::vector<std::string>& arguments) {
   return pointers;
 }
 
-[[noreturn]] void become_program(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), EBM_PROGRAM);
-  execv(EBM_PROGRAM, argument_pointers(arguments).data());
+[[noreturn]] void become_program(std::vector<std::string> arguments, const char* program = EBM_PROGRAM) {
+  arguments.insert(arguments.begin(), program);
+  execv(program, argument_pointers(arguments).data());
   _exit(127);
 }
 
@@ -56,7 +56,7 @@ ProgramTest::~ProgramTest() {
   for (const char* stream : {".out", ".err"}) fs::remove(directory_.string() + stream, ignored);
 }
 
-int ProgramTest::start(const std::vector<std::string>& arguments, int input) const {
+int ProgramTest::start(const std::vector<std::string>& arguments, int input, const char* program) const {
   // Beside the directory, not in it: the tests look at everything that stands there.
   const std::string out = directory_.string() + ".out", err = directory_.string() + ".err";
   const int process = fork();
@@ -66,7 +66,7 @@ int ProgramTest::start(const std::vector<std::string>& arguments, int input) con
   if (input >= 0 && dup2(input, STDIN_FILENO) < 0) _exit(126);
   if (dup2(out_file, STDOUT_FILENO) < 0 || dup2(err_file, STDERR_FILENO) < 0 || chdir(directory_.c_str()) != 0)
     _exit(126);
-  become_program(arguments);
+  become_program(arguments, program == nullptr ? EBM_PROGRAM : program);
 }
 
 Outcome ProgramTest::wait_for(int process) const {
@@ -97,10 +97,9 @@ Outcome ProgramTest::run_with_input(const std::vector<std::string>& arguments, c
 Outcome ProgramTest::run_and_signal(const std::vector<std::string>& arguments, const std::string& file,
                                     int signal) const {
   const int process = start(arguments);
-  std::error_code ignored;
   int status = 0;
   while (waitpid(process, &status, WNOHANG) == 0) {
-    if (fs::file_size(path(file), ignored) > 0 && !ignored) {
+    if (holds_something(file)) {
       kill(process, signal);
       return wait_for(process);
     }
@@ -110,13 +109,17 @@ Outcome ProgramTest::run_and_signal(const std::vector<std::string>& arguments, c
   return {};
 }
 
-Outcome ProgramTest::run_on_terminal(const std::vector<std::string>& arguments,
-                                     const std::vector<std::string>& environment) const {
+bool ProgramTest::holds_something(const std::string& name) const {
+  std::error_code ignored;
+  return fs::file_size(path(name), ignored) > 0 && !ignored;
+}
+
+int ProgramTest::start_on_terminal(const std::vector<std::string>& arguments,
+                                   const std::vector<std::string>& environment, int* terminal) const {
   winsize size{};
   size.ws_col = 100;
   size.ws_row = 24;
-  int terminal = -1;
-  const int process = forkpty(&terminal, nullptr, nullptr, &size);
+  const int process = forkpty(terminal, nullptr, nullptr, &size);
   if (process == 0) {
     setenv("TERM", "xterm", 1);
     unsetenv("NO_COLOR");
@@ -127,6 +130,28 @@ Outcome ProgramTest::run_on_terminal(const std::vector<std::string>& arguments,
     if (chdir(directory_.c_str()) != 0) _exit(126);
     become_program(arguments);
   }
+  return process;
+}
+
+Outcome ProgramTest::run_and_hang_up(const std::vector<std::string>& arguments, const std::string& file) const {
+  int terminal = -1;
+  const int process = start_on_terminal(arguments, {}, &terminal);
+  int status = 0;
+  while (!holds_something(file) && waitpid(process, &status, WNOHANG) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  close(terminal);
+  return {status_of(process), "", ""};
+}
+
+Outcome ProgramTest::run_script(const std::string& script) const {
+  return wait_for(start({"-c", script, EBM_PROGRAM}, -1, "/bin/sh"));
+}
+
+Outcome ProgramTest::run_on_terminal(const std::vector<std::string>& arguments,
+                                     const std::vector<std::string>& environment) const {
+  int terminal = -1;
+  const int process = start_on_terminal(arguments, environment, &terminal);
   Outcome outcome;
   char buffer[4096];
   for (ssize_t n = 0; (n = ::read(terminal, buffer, sizeof buffer)) > 0;) {

@@ -37,6 +37,10 @@ class ProgramTest : public ::testing::Test {
   // With stdout and stderr on one pseudo-terminal of 100 columns; NAME=value pairs are added to the environment.
   Outcome run_on_terminal(const std::vector<std::string>& arguments,
                           const std::vector<std::string>& environment = {}) const;
+  // As run_on_terminal, but the terminal goes away, as a closed window does, once `path` exists and holds something.
+  Outcome run_and_hang_up(const std::vector<std::string>& arguments, const std::string& path) const;
+  // A shell's script in which "$0" is the program.
+  Outcome run_script(const std::string& script) const;
 
   // Expects exit 0 and silence about errors, and hands back the outcome.
   Outcome succeed(const std::vector<std::string>& arguments) const;
@@ -58,7 +62,10 @@ class ProgramTest : public ::testing::Test {
 
  private:
   Outcome wait_for(int process) const;
-  int start(const std::vector<std::string>& arguments, int input = -1) const;
+  int start(const std::vector<std::string>& arguments, int input = -1, const char* program = nullptr) const;
+  int start_on_terminal(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                        int* terminal) const;
+  bool holds_something(const std::string& name) const;
   fs::path directory_;
 };
 

@@ -100,9 +100,39 @@ TEST_F(TrainResume, SignalsStopWithACheckpointAndAMessage) {
     fs::remove(path("c.safetensors"));
     fs::remove(path("long.jsonl"));
   }
-  const Outcome lost = run_and_signal(arguments({"--steps", "1000000"}, "long"), "long.jsonl", SIGINT);
-  EXPECT_EQ(lost.status, 1);
-  EXPECT_NE(lost.err.find("nothing was saved"), std::string::npos) << lost.err;
+}
+
+TEST_F(TrainResume, SignalsWithoutACheckpointLeaveTheModelSoFar) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const Outcome stopped = run_and_signal(arguments({"--steps", "1000000"}, "long"), "long.jsonl", signal);
+    EXPECT_EQ(stopped.status, 1);
+    EXPECT_NE(stopped.err.find("the unfinished model is in long.safetensors"), std::string::npos) << stopped.err;
+    const std::string unfinished = Mlp::load(path("long.safetensors")).notes().at("unfinished");
+    EXPECT_TRUE(unfinished.starts_with("iteration ") && unfinished.ends_with(" of 1000000")) << unfinished;
+    EXPECT_NE(succeed({"info", "long.safetensors"}).out.find("notes.unfinished"), std::string::npos);
+    fs::remove(path("long.safetensors"));
+    fs::remove(path("long.jsonl"));
+  }
+  succeed(arguments({}, "whole"));
+  EXPECT_FALSE(Mlp::load(path("whole.safetensors")).notes().contains("unfinished"));
+}
+
+TEST_F(TrainResume, AVanishedTerminalIsAHangUp) {
+  const Outcome stopped = run_and_hang_up(arguments({"--steps", "1000000"}, "long"), "long.jsonl");
+  EXPECT_EQ(stopped.status, 1);
+  EXPECT_TRUE(exists("long.safetensors"));
+}
+
+TEST_F(TrainResume, AnIgnoredHangUpStaysIgnored) {
+  // As under nohup. The log appears, the signal comes, and the run goes to its end.
+  write("run.sh", R"(trap '' HUP
+"$1" train x.npy --out n.safetensors --log n.jsonl --hidden 8 --batch-size 16 --steps 3000 --log-every 5 --threads 1 &
+child=$!
+while [ ! -s n.jsonl ]; do sleep 0.01; done
+kill -HUP $child
+wait $child)");
+  EXPECT_EQ(run_script("sh run.sh \"$0\"").status, 0);
+  EXPECT_FALSE(Mlp::load(path("n.safetensors")).notes().contains("unfinished"));
 }
 
 TEST_F(TrainResume, ContradictionsNameTheOption) {
