@@ -215,7 +215,7 @@ Json classify(const Mlp& model, const Data& data, const Device& device) {
 void run(const EvaluateOptions& options) {
   const Console console(options.common.quiet);
   const Device device = options.common.open();
-  const Mlp model = options.model.load();
+  const Mlp model = options.model.load(console);
   Data data = options.data.read(console, &model);
   require_dimension(fmt::format("DATA ({})", options.data.path.string()), data.x, model);
   if (!data.labels.empty() && model.shape().head != Head::logits) {

@@ -315,7 +315,7 @@ Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& c
 }
 
 Canvas plot_model(const PlotOptions& options, const Console& console, const Device& device) {
-  const Mlp model = Mlp::load(options.input, options.model.read);
+  const Mlp model = load_model(console, options.input, options.model.read);
   if (options.density && model.dim() != 2) {
     throw ConfigError("--density", std::string(to_string(*options.density)),
                       fmt::format("is a density in the plane; the model has D = {}", model.dim()));

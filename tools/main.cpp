@@ -48,7 +48,7 @@ int run(int argc, char** argv) {
   app.allow_extras();
   const std::array commands{add_data_command(app),   add_train_command(app),    add_sample_command(app),
                             add_energy_command(app), add_evaluate_command(app), add_plot_command(app),
-                            add_info_command(app)};
+                            add_info_command(app),   add_export_command(app)};
 
   const auto chosen = [&]() -> const Command* {
     for (const Command& command : commands) {
