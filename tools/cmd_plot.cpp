@@ -16,6 +16,7 @@
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/inputs.hpp"
+#include "tools/model_box.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
@@ -244,7 +245,7 @@ Canvas plot_plane(const PlotOptions& options, const Matrix& samples, const std::
 // log Z for the picture; without one that can be trusted the picture is scaled by its own sum.
 std::optional<double> picture_log_z(const Console& console, const Mlp& model, const Device& device) {
   try {
-    return quadrature_log_z(model, {}, {}, device).log_z;
+    return quadrature_in(noted_box(model), model, {}, device).log_z;
   } catch (const ConfigError&) {
     throw;
   } catch (const Error& refusal) {

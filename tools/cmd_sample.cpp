@@ -12,6 +12,7 @@
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/inputs.hpp"
+#include "tools/model_box.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
@@ -51,7 +52,9 @@ void put_number(Json& json, const Parameter& p, float value) { json[std::string(
 void put_number(Json& json, const Parameter& p, const std::optional<float>& value) {
   if (value) put_number(json, p, *value);
 }
-void put_number(Json&, const Parameter&, const std::optional<Box>&) {}
+void put_number(Json& json, const Parameter& p, const std::optional<Box>& box) {
+  if (box) json[std::string(p.name)] = {{"lo", box->lo}, {"hi", box->hi}};
+}
 
 Json summary(const SampleResult& result, const Sampler& sampler, const SampleCommandOptions& options) {
   const auto* langevin = std::get_if<LangevinDynamics>(&sampler);
@@ -164,6 +167,9 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   };
   warn_if_unconfined(console, model, sampler);
   console.info("{}", describe(sampler));
+  if (const auto box = noted_box(model); box && !options.sampler.given("clamp")) {
+    console.info("chains keep to the model's box {} (--clamp sets another)", text_of(*box));
+  }
   if (request.tempering) console.info("tempering, {} replicas of each chain", request.tempering->replicas);
   const SampleResult result = sample(model, sampler, request, device);
   bar.finish();
