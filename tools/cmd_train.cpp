@@ -286,8 +286,10 @@ class Run {
       console_.info("spread of the chains {:.3f} (standardised data: 1)", trainer_.buffer().spread());
     }
     if (totals_.last.rollbacks > 0) {
-      console_.warn("{} rollbacks: the learning rate ended as if it had been {:.3g}", totals_.last.rollbacks,
-                    std::ldexp(trainer_.options().optimizer.learning_rate, -2 * totals_.last.rollbacks));
+      console_.warn(
+          "rolled back {} of at most {} times: the rates of the last part are those of --learning-rate {:.3g}",
+          totals_.last.rollbacks, kMaxRollbacks,
+          std::ldexp(trainer_.options().optimizer.learning_rate, -2 * totals_.last.rollbacks));
     }
     for (const DivergenceSign& sign : totals_.last.signs) {
       console_.warn("the run ended diverged: {} (what helps: {})", sign.what, options_in(line_, sign.advice));
