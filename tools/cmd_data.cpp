@@ -108,6 +108,7 @@ void run(const CommandLine& line, const MakeDataOptions& options) {
   Outputs outputs;
   const auto density = density_named(options.source.path.string());
   if (!density) outputs.protect(options.source.path);
+  if (options.source.labels) outputs.protect(*options.source.labels);
   if (options.out) outputs.claim("--out", *options.out, {".npy", ".csv"});
   if (options.labels_out) outputs.claim("--labels-out", *options.labels_out, {".npy"});
   if (options.held_out) outputs.claim("--held-out", *options.held_out, {".npy", ".csv"});
@@ -119,6 +120,10 @@ void run(const CommandLine& line, const MakeDataOptions& options) {
   if (!options.held_out) refuse_for(line, {"--held-out-share"}, "needs --held-out");
   if (!(options.held_out_share > 0 && options.held_out_share < 1)) {
     throw ConfigError("--held-out-share", fmt::format("{}", options.held_out_share), "must be in (0, 1)");
+  }
+  if (density && options.n && options.out) {  // of a file the outputs are no larger than it by much
+    const std::uint64_t value = options.out->extension() == ".csv" ? 2 : sizeof(float);
+    outputs.reserve("--out", *options.out, static_cast<std::uint64_t>(*options.n) * 2 * value);
   }
   const Data data = density ? draw_density(line, options, *density) : read_source(line, options, console);
 

@@ -30,8 +30,14 @@ void run(const EnergyOptions& options) {
   if (options.data.labels) outputs.protect(*options.data.labels);
   if (options.out) outputs.claim("--out", *options.out, {".npy", ".csv"});
   if (options.gradient) outputs.claim("--gradient", *options.gradient, {".npy", ".csv"});
-  const Mlp model = options.model.load();
+  const Mlp model = options.model.load(console);
   const Data data = options.data.read(console, &model);
+  const auto least = [](const std::filesystem::path& path, std::size_t values) {
+    return values * (path.extension() == ".csv" ? 2 : sizeof(float));
+  };
+  if (options.out) outputs.reserve("--out", *options.out, least(*options.out, data.x.rows()));
+  if (options.gradient)
+    outputs.reserve("--gradient", *options.gradient, least(*options.gradient, data.x.values().size()));
 
   std::vector<float> energies;
   if (options.gradient) {

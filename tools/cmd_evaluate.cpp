@@ -18,6 +18,7 @@
 #include "tools/console.hpp"
 #include "tools/errors.hpp"
 #include "tools/inputs.hpp"
+#include "tools/model_box.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/streams.hpp"
@@ -39,7 +40,8 @@ struct EvaluateOptions {
   AisOptions ais;
   float dequantize = 0;
   std::optional<Density2d> density;
-  std::optional<bool> baselines;  // unset: on
+  std::optional<bool> baselines;     // unset: on
+  std::optional<std::string> clamp;  // a box, or off; unset: the model's
 };
 
 std::optional<Method> parse_method(std::string_view text, std::string_view option) {
@@ -49,15 +51,24 @@ std::optional<Method> parse_method(std::string_view text, std::string_view optio
   throw ConfigError(std::string(option), std::string(text), "must be one of auto quadrature ais");
 }
 
+std::optional<Box> box_for(const EvaluateOptions& options, const Mlp& model) {
+  if (!options.clamp) return noted_box(model);
+  if (*options.clamp == "off") return std::nullopt;
+  Box box;
+  parse("--clamp", *options.clamp, box);
+  if (!(box.lo[0] < box.hi[0])) throw ConfigError("--clamp", *options.clamp, "must be LO,HI with LO < HI, or off");
+  return box;
+}
+
 // Adds log_z and what belongs to it. Returns why there is no value, or nothing.
 std::string add_quadrature(Json& json, std::optional<double>& log_z, const EvaluateOptions& options, const Mlp& model,
-                           const Device& device) {
+                           const std::optional<Box>& clamp, const Device& device) {
   json["method"] = "quadrature";
   QuadratureOptions quadrature;
   if (options.quadrature_points) quadrature.points = *options.quadrature_points;
   json["thresholds"] = {{"log_z_stderr", quadrature.max_error}, {"border_mass", quadrature.border_tolerance}};
   try {
-    const QuadratureResult result = quadrature_log_z(model, quadrature, {}, device);
+    const QuadratureResult result = quadrature_in(clamp, model, quadrature, device);
     log_z = result.log_z;
     json["log_z"] = result.log_z;
     json["log_z_stderr"] = result.error;  // the discretisation error: nothing here is random
@@ -215,7 +226,7 @@ Json classify(const Mlp& model, const Data& data, const Device& device) {
 void run(const EvaluateOptions& options) {
   const Console console(options.common.quiet);
   const Device device = options.common.open();
-  const Mlp model = options.model.load();
+  const Mlp model = options.model.load(console);
   Data data = options.data.read(console, &model);
   require_dimension(fmt::format("DATA ({})", options.data.path.string()), data.x, model);
   if (!data.labels.empty() && model.shape().head != Head::logits) {
@@ -241,9 +252,25 @@ void run(const EvaluateOptions& options) {
   const Matrix& fitted_on = train ? *train : x;
 
   Json json{{"n", x.rows()}, {"dim", x.cols()}};
+  const std::optional<Box> clamp = box_for(options, model);
+  std::size_t outside = 0;
+  if (clamp) {
+    json["clamp"] = {{"lo", clamp->lo}, {"hi", clamp->hi}};
+    outside = rows_outside(x, *clamp);
+    console.info("p(x) is 0 outside the box {} ({}--clamp off leaves it away)", text_of(*clamp),
+                 options.clamp ? "" : "the model's; ");
+    if (method == Method::ais) {
+      console.warn("log Z by ais is over all of space and no less than in the box: the likelihood is a lower bound");
+    }
+  }
   std::optional<double> log_z, likelihood;
-  const std::string refusal = method == Method::quadrature ? add_quadrature(json, log_z, options, model, device)
-                                                           : add_ais(json, log_z, options, model, device, console);
+  std::string refusal = method == Method::quadrature ? add_quadrature(json, log_z, options, model, clamp, device)
+                                                     : add_ais(json, log_z, options, model, device, console);
+  if (refusal.empty() && outside > 0) {
+    refusal = fmt::format("{} of {} points lie outside the model's box {}, where p(x) = 0", outside, x.rows(),
+                          text_of(*clamp));
+    log_z.reset();  // no likelihood; the JSON has log Z all the same
+  }
   json["mean_log_likelihood"] = nullptr;
   json["mean_log_likelihood_stderr"] = nullptr;
   if (log_z) {
@@ -291,6 +318,7 @@ Command add_evaluate_command(CLI::App& ebm) {
       "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); },
       "DATA was drawn from this density of ebm data: adds the gap to the truth");
   line->add_switch("--baselines,!--no-baselines", options->baselines, "fit and report baselines (default on)");
+  line->add("--clamp", options->clamp, "LO,HI", "p(x) is 0 outside this box; off: nowhere (default: the model's box)");
   options->model.add_hints(*line);
   options->common.add(*line);
   return {line, [options] { run(*options); }};

@@ -1,4 +1,4 @@
-// ebm info [M]: devices and build, or what a model file holds.
+// ebm info [FILE]: devices and build, or what a model, a checkpoint or any other safetensors file holds.
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -6,8 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "ebmcuda/checkpoint.hpp"
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/energy.hpp"
+#include "ebmcuda/error.hpp"
+#include "ebmcuda/files.hpp"
 #include "ebmcuda/mlp.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
@@ -15,6 +18,7 @@
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/streams.hpp"
+#include "tools/train_options.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -61,19 +65,80 @@ Json describe_model(const Mlp& model, const Device& device) {
   return json;
 }
 
+Json describe_tensors(const SafetensorsSummary& file) {
+  Json tensors = Json::array();
+  for (const auto& tensor : file.tensors) {
+    tensors.push_back({{"name", tensor.name}, {"dtype", tensor.dtype}, {"shape", tensor.shape}});
+  }
+  return tensors;
+}
+
+// A checkpoint: how far its run is, its options as ebm train takes them, and its model.
+Json describe_run(const TrainingRun& run, const Device& device) {
+  const Mlp& model = run.model;
+  Json json{{"checkpoint",
+             {{"iteration", run.iteration}, {"iterations", run.options.iterations}, {"finished", run.finished()}}}};
+  Json settings = Json::object();
+  for (const auto& [name, value] : settings_of(run.options, model.shape(), model.standardization().has_value())) {
+    settings[name] = value;
+  }
+  json["settings"] = settings;
+  json.update(describe_model(model, device));
+  return json;
+}
+
+// Whatever the file is. A file that calls itself a model or a checkpoint has to be one.
+Json describe_file(const InfoOptions& options, const Device& device) {
+  const SafetensorsSummary file = describe_safetensors(options.model.path);
+  Json json;
+  if (is_checkpoint(options.model.path)) {
+    json = describe_run(read_run(options.model.path), device);
+  } else {
+    try {
+      json = describe_model(Mlp::load(options.model.path, options.model.read), device);
+    } catch (const Error& error) {
+      if (const auto format = file.metadata.find("format");
+          format != file.metadata.end() && format->second.starts_with("ebmcuda")) {
+        throw;
+      }
+      json = {{"model", nullptr}, {"why_no_model", error.what()}, {"metadata", file.metadata}};
+    }
+  }
+  json["tensors"] = describe_tensors(file);
+  return json;
+}
+
+// Control characters of a file do nothing to a terminal.
+std::string printable(const std::string& text) {
+  constexpr std::size_t kLongest = 1000;
+  std::string result;
+  for (const char c : text.substr(0, kLongest)) {
+    const auto byte = static_cast<unsigned char>(c);
+    result += byte < 0x20 || byte == 0x7F ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  return text.size() > kLongest ? result + "..." : result;
+}
+
 // "key  value" lines; long lists are cut, --json has them whole.
 std::string as_text(const Json& json, const std::string& prefix = "") {
   std::string all;
   for (const auto& [key, value] : json.items()) {
+    if (key == "tensors") {
+      for (const Json& tensor : value) {
+        all += fmt::format("{:<14} {} {} {}\n", "tensor", printable(tensor["name"].get<std::string>()),
+                           tensor["dtype"].get<std::string>(), tensor["shape"].dump());
+      }
+      continue;
+    }
     if (value.is_object()) {
       all += as_text(value, prefix + key + ".");
       continue;
     }
-    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    std::string text = value.is_string() ? printable(value.get<std::string>()) : value.dump();
     constexpr std::size_t kLongest = 100;
     if (value.is_array() && text.size() > kLongest)
       text = text.substr(0, kLongest) + fmt::format("... ({})", value.size());
-    all += fmt::format("{:<14} {}\n", prefix + key, text);
+    all += fmt::format("{:<14} {}\n", prefix + printable(key), text);
   }
   return all;
 }
@@ -93,8 +158,9 @@ void run(const InfoOptions& options) {
     const Json json = describe_build();
     print(options.json ? json.dump(2) + "\n" : build_as_text(json));
   } else {
-    const Json json = describe_model(options.model.load(), device);
-    print(options.json ? json.dump(2) + "\n" : as_text(json));
+    const Json json = describe_file(options, device);
+    // An error's text may quote a file's name, which may be anything; JSON is UTF-8.
+    print(options.json ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : as_text(json));
   }
 }
 
@@ -102,14 +168,17 @@ void run(const InfoOptions& options) {
 
 Command add_info_command(CLI::App& ebm) {
   const auto line = std::make_shared<CommandLine>(
-      ebm, "info", "Devices and build, or what a model file holds",
+      ebm, "info", "Devices and build, or what a safetensors file holds",
 
       "Examples:\n"
       "  ebm info\n"
       "  ebm info moons.safetensors\n"
       "  ebm info moons.safetensors --json\n"
+      "  ebm info run.safetensors          a checkpoint: its iteration, settings and model\n"
       "\n"
-      "Says which devices this build can use, or what a model file holds and which engine would run it.\n");
+      "Says which devices this build can use, or what a file holds: a model and which engine would run it, a "
+      "checkpoint\n"
+      "and how far its run is, any other safetensors file by its tensors and metadata.\n");
   const auto options = std::make_shared<InfoOptions>();
   options->model.add(*line, false);
   line->add_flag("--json", options->json, "one JSON object instead of text");

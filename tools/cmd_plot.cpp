@@ -16,6 +16,7 @@
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/inputs.hpp"
+#include "tools/model_box.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
@@ -244,7 +245,7 @@ Canvas plot_plane(const PlotOptions& options, const Matrix& samples, const std::
 // log Z for the picture; without one that can be trusted the picture is scaled by its own sum.
 std::optional<double> picture_log_z(const Console& console, const Mlp& model, const Device& device) {
   try {
-    return quadrature_log_z(model, {}, {}, device).log_z;
+    return quadrature_in(noted_box(model), model, {}, device).log_z;
   } catch (const ConfigError&) {
     throw;
   } catch (const Error& refusal) {
@@ -315,7 +316,7 @@ Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& c
 }
 
 Canvas plot_model(const PlotOptions& options, const Console& console, const Device& device) {
-  const Mlp model = Mlp::load(options.input, options.model.read);
+  const Mlp model = load_model(console, options.input, options.model.read);
   if (options.density && model.dim() != 2) {
     throw ConfigError("--density", std::string(to_string(*options.density)),
                       fmt::format("is a density in the plane; the model has D = {}", model.dim()));

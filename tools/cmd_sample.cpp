@@ -12,6 +12,7 @@
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/inputs.hpp"
+#include "tools/model_box.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
@@ -51,7 +52,9 @@ void put_number(Json& json, const Parameter& p, float value) { json[std::string(
 void put_number(Json& json, const Parameter& p, const std::optional<float>& value) {
   if (value) put_number(json, p, *value);
 }
-void put_number(Json&, const Parameter&, const std::optional<Box>&) {}
+void put_number(Json& json, const Parameter& p, const std::optional<Box>& box) {
+  if (box) json[std::string(p.name)] = {{"lo", box->lo}, {"hi", box->hi}};
+}
 
 Json summary(const SampleResult& result, const Sampler& sampler, const SampleCommandOptions& options) {
   const auto* langevin = std::get_if<LangevinDynamics>(&sampler);
@@ -93,16 +96,40 @@ Json summary(const SampleResult& result, const Sampler& sampler, const SampleCom
   return json;
 }
 
+// What the outputs take at least, .csv with a digit and a comma a value.
+void reserve(const SampleCommandOptions& options, const SampleOptions& request, std::uint64_t dim, Outputs* outputs) {
+  const auto least = [&](const char* option, const std::optional<fs::path>& path, std::uint64_t rows,
+                         std::uint64_t columns) {
+    if (!path) return;
+    const std::uint64_t value = path->extension() == ".csv" ? 2 : sizeof(float);
+    std::uint64_t bytes = 0;
+    if (__builtin_mul_overflow(rows, columns * value, &bytes)) bytes = UINT64_MAX;
+    outputs->reserve(option, *path, bytes);
+  };
+  const auto chains = static_cast<std::uint64_t>(request.init ? static_cast<std::int64_t>(request.init->rows())
+                                                              : std::max<std::int64_t>(request.n_chains, 0));
+  least("--out", options.out, chains, dim);
+  least("--energy", options.energy, chains, 1);
+  if (request.thin <= 0) return;
+  std::uint64_t rows = 0;
+  if (__builtin_mul_overflow(
+          chains, static_cast<std::uint64_t>(std::max<std::int64_t>(options.steps, 0) / request.thin), &rows)) {
+    rows = UINT64_MAX;
+  }
+  least("--trajectory", options.trajectory, rows, dim);
+}
+
 void run(const CommandLine& line, const SampleCommandOptions& options) {
   const Console console(options.common.quiet);
   const Device device = options.common.open();
   Outputs outputs;
   outputs.protect(options.model.path);
+  if (options.init != "uniform") outputs.protect(options.init);
   if (options.out) outputs.claim("--out", *options.out, {".npy", ".csv"});
   if (options.trajectory) outputs.claim("--trajectory", *options.trajectory, {".npy", ".csv"});
   if (options.energy) outputs.claim("--energy", *options.energy, {".npy", ".csv"});
 
-  const Mlp model = options.model.load();
+  const Mlp model = options.model.load(console);
   const Sampler sampler = sampler_for(model, options.sampler);
   SampleOptions request;
   request.n_steps = options.steps;
@@ -132,6 +159,7 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
                                     options.steps / request.thin));
     }
   }
+  reserve(options, request, static_cast<std::uint64_t>(model.dim()), &outputs);
   ProgressBar bar(console, "sample", options.steps);
   request.progress = [&](const SampleProgress& progress) {
     bar.update(progress.step);
@@ -139,6 +167,9 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   };
   warn_if_unconfined(console, model, sampler);
   console.info("{}", describe(sampler));
+  if (const auto box = noted_box(model); box && !options.sampler.given("clamp")) {
+    console.info("chains keep to the model's box {} (--clamp sets another)", text_of(*box));
+  }
   if (request.tempering) console.info("tempering, {} replicas of each chain", request.tempering->replicas);
   const SampleResult result = sample(model, sampler, request, device);
   bar.finish();

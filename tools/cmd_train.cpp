@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <memory>
 #include <optional>
+#include <set>
 
+#include "ebmcuda/checkpoint.hpp"
 #include "ebmcuda/error.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
@@ -29,7 +32,7 @@ struct TrainCommandOptions {
   fs::path out;
   std::optional<fs::path> log, checkpoint, config;
   std::optional<std::int64_t> checkpoint_every, stop_at;
-  bool resume = false;
+  bool resume = false, overwrite = false;
 };
 
 // SIGINT, SIGTERM or SIGHUP (the terminal is gone): training stops between two iterations and is saved. The handler is
@@ -72,20 +75,50 @@ void check(const CommandLine& line, const TrainCommandOptions& options) {
   }
 }
 
-void claim_outputs(const TrainCommandOptions& options) {
+Outputs claim_outputs(const TrainCommandOptions& options) {
   Outputs outputs;
   outputs.protect(options.data.path);
   if (options.data.labels) outputs.protect(*options.data.labels);
   if (options.config) outputs.protect(*options.config);
+  if (options.settings.init_model) outputs.protect(*options.settings.init_model);
   outputs.claim("--out", options.out);
   if (options.log) outputs.claim("--log", *options.log);
   if (options.checkpoint) outputs.claim("--checkpoint", *options.checkpoint);
+  if (options.overwrite) return outputs;
+  require_replaceable_model("--out", options.out);
+  if (options.log && !options.resume)
+    require_replaceable_log("--log", *options.log);  // TrainLog reads one to go on with
+  if (options.checkpoint && !options.resume) require_replaceable_checkpoint("--checkpoint", *options.checkpoint);
+  return outputs;
+}
+
+// What model and checkpoint take at least, before an hour goes into them.
+void reserve(const TrainCommandOptions& options, const Trainer& trainer, std::uint64_t dim, std::uint64_t parameters,
+             Outputs* outputs) {
+  outputs->reserve("--out", options.out, parameters * sizeof(float));
+  if (!options.checkpoint) return;
+  const auto& objective = trainer.options().objective;
+  std::uint64_t bytes = (trainer.options().ema > 0 ? 4 : 3) * parameters * sizeof(float);
+  if (objective.chain_start == ChainStart::persistent) {
+    bytes += static_cast<std::uint64_t>(objective.buffer.capacity) * (dim * sizeof(float) + sizeof(std::uint64_t));
+  }
+  outputs->reserve("--checkpoint", *options.checkpoint, bytes);
+}
+
+// More --steps than a finished run had: it goes on to as many. (For one that is not finished they contradict it.)
+std::optional<std::int64_t> more_steps(const TrainCommandOptions& options, const Console& console) {
+  if (!options.settings.steps) return std::nullopt;
+  const TrainingRun run = read_run(*options.checkpoint);
+  if (!run.finished() || *options.settings.steps <= run.iteration) return std::nullopt;
+  console.info("the finished run of {} goes on to {}; learning rates are from here on those of a run of {}",
+               run.iteration, *options.settings.steps, *options.settings.steps);
+  return options.settings.steps;
 }
 
 Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const Device& device,
                      const Console& console) {
   if (options.resume) {
-    Trainer trainer = Trainer::resume(*options.checkpoint, data.x, device, data.labels);
+    Trainer trainer = Trainer::resume(*options.checkpoint, data.x, device, data.labels, more_steps(options, console));
     require_no_contradiction(options.settings, options.common.seed_given, data, trainer.options(), trainer.raw_model());
     return trainer;
   }
@@ -107,8 +140,10 @@ struct Totals {
 
 class Run {
  public:
-  Run(const TrainCommandOptions& options, const Console& console, const Data& data, Trainer trainer)
-      : options_(options),
+  Run(const CommandLine& line, const TrainCommandOptions& options, const Console& console, const Data& data,
+      Trainer trainer)
+      : line_(line),
+        options_(options),
         console_(console),
         trainer_(std::move(trainer)),
         labelled_(!data.labels.empty()),
@@ -132,7 +167,11 @@ class Run {
       std::int64_t n = std::min(slice, end - trainer_.iteration());
       if (options_.checkpoint_every) n = std::min(n, until_checkpoint());
       const double before = now();
-      trainer_.fit([this](const TrainProgress& progress) { return report(progress), true; }, n);
+      try {
+        trainer_.fit([this](const TrainProgress& progress) { return report(progress), true; }, n);
+      } catch (const DivergenceError& error) {
+        save_diverged(error);
+      }
       const double took = now() - before;
       slice = took < 0.1 ? slice * 2 : (took > 0.3 ? std::max<std::int64_t>(slice / 2, 1) : slice);
       bar_.update(trainer_.iteration(), note_);
@@ -149,6 +188,38 @@ class Run {
 
   void save_checkpoint() { trainer_.save_checkpoint(*options_.checkpoint); }
 
+  // The run ends, at the last good state where the policy keeps one.
+  [[noreturn]] void save_diverged(const DivergenceError& error) {
+    if (trainer_.options().on_divergence == OnDivergence::warn) {
+      throw Failure(fmt::format("{}; nothing was written (try a smaller {}; {} rollback tries one by itself)",
+                                error.what(), "--learning-rate", "--on-divergence"));
+    }
+    std::string saved = options_.out.string();
+    trainer_.model().save(options_.out);
+    if (options_.checkpoint) {
+      save_checkpoint();
+      saved += fmt::format(", the run in {}", options_.checkpoint->string());
+    }
+    throw Failure(fmt::format("{}; the model there is in {}", error.what(), saved));
+  }
+
+  // Each kind of sign once, until it has been away; every rollback.
+  void say_divergence(const TrainProgress& progress) {
+    std::set<DivergenceSign::Kind> now;
+    for (const DivergenceSign& sign : progress.signs) {
+      now.insert(sign.kind);
+      if (said_.contains(sign.kind) && !progress.rolled_back_to) continue;
+      console_.warn("iteration {}: {}: the run diverges (what helps: {})", progress.iteration, sign.what,
+                    options_in(line_, sign.advice));
+    }
+    said_ = progress.rolled_back_to ? std::set<DivergenceSign::Kind>{} : now;
+    if (progress.rolled_back_to) {
+      console_.warn("rollback {} of {}: back to iteration {}, learning rate {:.3g}", progress.rollbacks, kMaxRollbacks,
+                    *progress.rolled_back_to,
+                    std::ldexp(trainer_.options().optimizer.learning_rate, -2 * progress.rollbacks));
+    }
+  }
+
   void report(TrainProgress progress) {
     // Times of the whole run, not of the slice that fit() saw.
     const double time = now();
@@ -157,6 +228,11 @@ class Run {
     progress.chain_steps_per_second = iterations * chain_steps_per_iteration_ / std::max(time - report_time_, 1e-9);
     report_iteration_ = progress.iteration;
     report_time_ = time;
+    say_divergence(progress);
+    if (progress.rolled_back_to) {  // the lines since then were good ones
+      report_iteration_ = *progress.rolled_back_to;
+      return;
+    }
     if (log_) log_->write(progress, labelled_);
     totals_.stats += progress.stats;
     totals_.last = progress;
@@ -209,9 +285,19 @@ class Run {
     if (trainer_.options().objective.chain_start == ChainStart::persistent) {
       console_.info("spread of the chains {:.3f} (standardised data: 1)", trainer_.buffer().spread());
     }
+    if (totals_.last.rollbacks > 0) {
+      console_.warn(
+          "rolled back {} of at most {} times: the rates of the last part are those of --learning-rate {:.3g}",
+          totals_.last.rollbacks, kMaxRollbacks,
+          std::ldexp(trainer_.options().optimizer.learning_rate, -2 * totals_.last.rollbacks));
+    }
+    for (const DivergenceSign& sign : totals_.last.signs) {
+      console_.warn("the run ended diverged: {} (what helps: {})", sign.what, options_in(line_, sign.advice));
+    }
     console_.info("wrote {}", options_.out.string());
   }
 
+  const CommandLine& line_;
   const TrainCommandOptions& options_;
   const Console& console_;
   Trainer trainer_;
@@ -222,6 +308,7 @@ class Run {
   double seconds_before_ = 0, start_ = 0, report_time_ = 0;
   std::int64_t report_iteration_ = 0;
   std::string note_;
+  std::set<DivergenceSign::Kind> said_;  // signs of the last report
   Totals totals_;
 };
 
@@ -229,17 +316,18 @@ void run(const CommandLine& line, const TrainCommandOptions& options) {
   const Console console(options.common.quiet);
   check(line, options);
   const Device device = options.common.open();
-  claim_outputs(options);
+  Outputs outputs = claim_outputs(options);
   const Data data = options.data.read(console);
   const bool outputs_stand = options.resume || options.settings.init_model;
   if (!outputs_stand) require_every_class(console, data, options.settings.classes);
   Trainer trainer = make_trainer(options, data, device, console);
   const Sampler& sampler = trainer.options().objective.sampler;
   const Mlp model = trainer.raw_model();
+  reserve(options, trainer, data.x.cols(), model.shape().parameter_count(), &outputs);
   warn_if_unconfined(console, model, sampler);
   console.info("data {}, {} parameters, {}", shape_text(data.x), model.shape().parameter_count(), describe(sampler));
   if (options.resume) console.info("resumed at iteration {}", trainer.iteration());
-  Run(options, console, data, std::move(trainer)).go();
+  Run(line, options, console, data, std::move(trainer)).go();
 }
 
 }  // namespace
@@ -267,7 +355,10 @@ Command add_train_command(CLI::App& ebm) {
   line->add("--checkpoint", options->checkpoint, "FILE", "everything needed to go on; written at the end, on Ctrl-C");
   line->add("--checkpoint-every", options->checkpoint_every, "N", "and after every N iterations");
   line->add_flag("--resume", options->resume,
-                 "go on from --checkpoint; the result has the same bits as an unstopped run");
+                 "go on from --checkpoint; the result has the same bits as an unstopped run. A finished run goes on "
+                 "to more --steps");
+  line->add_flag("--overwrite", options->overwrite,
+                 "replace any file by --out, --log and --checkpoint: an unfinished run, or what is no file of ours");
   line->add("--stop-at", options->stop_at, "N", "write the checkpoint at iteration N and stop there");
   line->add("--config", options->config, "FILE", "TOML with these options' names; the command line wins");
   line->add("--log-every", options->settings.log_every, "N", "iterations per line of --log");

@@ -21,5 +21,6 @@ Command add_energy_command(CLI::App& ebm);
 Command add_evaluate_command(CLI::App& ebm);
 Command add_plot_command(CLI::App& ebm);
 Command add_info_command(CLI::App& ebm);
+Command add_export_command(CLI::App& ebm);
 
 }  // namespace ebm::tools

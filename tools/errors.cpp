@@ -90,6 +90,18 @@ std::string option_for_field(const CLI::App& command, std::string_view field) {
   return std::string(field);
 }
 
+std::string options_in(const CommandLine& line, const std::string& advice) {
+  std::string text;
+  for (std::size_t at = 0; at < advice.size();) {
+    const std::size_t end = std::min(advice.find_first_of(" ,", at), advice.size());
+    const std::string word = advice.substr(at, end - at);
+    text += word.find('_') == std::string::npos ? word : option_for_field(line.app(), word);
+    if (end < advice.size()) text += advice[end];
+    at = end + 1;
+  }
+  return text;
+}
+
 void reject_leftovers(const CLI::App& command) {
   const std::vector<std::string> left = command.remaining();
   if (left.empty()) return;

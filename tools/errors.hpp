@@ -14,6 +14,8 @@ class App;
 
 namespace ebm::tools {
 
+class CommandLine;
+
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitWrongRequest = 2;
 
@@ -29,6 +31,10 @@ int report(const std::exception& error, const CLI::App* command);
 
 // The option of `command` that an API field belongs to ("step_size" -> "--step-size"), else the field itself.
 std::string option_for_field(const CLI::App& command, std::string_view field);
+
+// The library's advice with its fields as the options they are: "a smaller learning_rate" -> "a smaller
+// --learning-rate".
+std::string options_in(const CommandLine& line, const std::string& advice);
 
 // Throws WrongRequest when arguments are left over: an unknown option, with the nearest known one, or a surplus value.
 void reject_leftovers(const CLI::App& command);

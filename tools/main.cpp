@@ -1,11 +1,13 @@
 // The `ebm` program: a thin client of the public API. One file per command, cmd_NAME.cpp.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <memory>
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "ebmcuda/device.hpp"
 #include "tools/command.hpp"
@@ -30,6 +32,19 @@ class ExamplesFirst : public CLI::Formatter {
   }
 };
 
+// As CLI11 takes them. "--log=" is an empty value: CLI11 would take the next word for it.
+std::vector<std::string> reversed_arguments(int argc, char** argv) {
+  std::vector<std::string> arguments;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const bool empty = argument.starts_with("--") && argument.size() > 3 && argument.find('=') == argument.size() - 1;
+    arguments.push_back(empty ? argument.substr(0, argument.size() - 1) : argument);
+    if (empty) arguments.emplace_back();
+  }
+  std::ranges::reverse(arguments);
+  return arguments;
+}
+
 int run(int argc, char** argv) {
   using namespace ebm::tools;
   CLI::App app{"", "ebm"};
@@ -48,7 +63,7 @@ int run(int argc, char** argv) {
   app.allow_extras();
   const std::array commands{add_data_command(app),   add_train_command(app),    add_sample_command(app),
                             add_energy_command(app), add_evaluate_command(app), add_plot_command(app),
-                            add_info_command(app)};
+                            add_info_command(app),   add_export_command(app)};
 
   const auto chosen = [&]() -> const Command* {
     for (const Command& command : commands) {
@@ -57,7 +72,7 @@ int run(int argc, char** argv) {
     return nullptr;
   };
   try {
-    app.parse(argc, argv);
+    app.parse(reversed_arguments(argc, argv));
     if (const auto left = app.remaining(); chosen() == nullptr || !left.empty()) {
       throw WrongRequest(left.empty() ? std::string("a command is required (see ebm --help)")
                                       : left.front() + ": no command of ebm (see ebm --help)");

@@ -1,19 +1,25 @@
-// The MODEL argument, and how to read a PyTorch state dict that says nothing about itself.
+// The MODEL argument: a model, a checkpoint's, or a PyTorch state dict, and how to read one that says nothing about
+// itself.
 #pragma once
 
 #include <filesystem>
 
 #include "ebmcuda/mlp.hpp"
 #include "tools/command_line.hpp"
+#include "tools/console.hpp"
 
 namespace ebm::tools {
+
+// Of a model file, a PyTorch state dict, or the checkpoint of a training run. Warns about a model that is unfinished or
+// whose training diverged. Throws as Mlp::load.
+Mlp load_model(const Console& console, const std::filesystem::path& path, const MlpReadOptions& options);
 
 struct ModelOptions {
   std::filesystem::path path;
   MlpReadOptions read;
 
   void add(CommandLine& line, bool required = true) {
-    line.add("MODEL", path, "", "model file (.safetensors)");
+    line.add("MODEL", path, "", "model file (.safetensors), or a checkpoint of a run");
     if (required) line.required();
   }
   // Added after a command's own options, under a heading of their own.
@@ -27,7 +33,7 @@ struct ModelOptions {
     line.add_choice("--head", read.head, head, "its head: scalar or logits (default scalar for one output)");
     line.add("--confinement", read.confinement, "K", "its confinement (default 0)");
   }
-  Mlp load() const { return Mlp::load(path, read); }
+  Mlp load(const Console& console) const { return load_model(console, path, read); }
 };
 
 }  // namespace ebm::tools

@@ -129,6 +129,10 @@ std::optional<Tempering> SamplerOptions::tempering_or_none() const {
     given_replicas = given_replicas || p.name == "replicas";
   });
   if (fields.inverse_temperatures && !given_replicas) {
+    constexpr const char* kLadder = "inverse_temperatures";
+    if (fields.inverse_temperatures->size() < 2) {
+      throw ConfigError(option_of(kLadder), *tempering.at(kLadder), "must be a ladder of 2 or more, 1 first");
+    }
     fields.replicas = static_cast<std::int64_t>(fields.inverse_temperatures->size());
   }
   return fields;

@@ -20,6 +20,11 @@ struct Kept {
   double seconds = 0;
 };
 
+bool is_entry(const Json& json) {
+  return json.is_object() && json.contains("iteration") && json["iteration"].is_number_integer() &&
+         json.contains("seconds") && json["seconds"].is_number();
+}
+
 // The part of a log that belongs to the first `iterations` iterations. A last line without its newline is the trace of
 // a crash and is dropped.
 Kept kept_part(const std::filesystem::path& path, std::int64_t iterations) {
@@ -28,9 +33,8 @@ Kept kept_part(const std::filesystem::path& path, std::int64_t iterations) {
   std::string line;
   for (int number = 1; std::getline(file, line) && !file.eof(); ++number) {
     const Json json = Json::parse(line, nullptr, false);
-    const bool entry = json.is_object() && json.contains("iteration") && json["iteration"].is_number_integer() &&
-                       json.contains("seconds") && json["seconds"].is_number();
-    if (!entry) throw FormatError(path.string(), fmt::format("line {} is not a line of a training log", number));
+    if (!is_entry(json))
+      throw FormatError(path.string(), fmt::format("line {} is not a line of a training log", number));
     if (json["iteration"].get<std::int64_t>() > iterations) break;
     kept.bytes += line.size() + 1;
     kept.seconds = json["seconds"].get<double>();
@@ -39,6 +43,18 @@ Kept kept_part(const std::filesystem::path& path, std::int64_t iterations) {
 }
 
 }  // namespace
+
+bool begins_as_log(const std::filesystem::path& path) {
+  constexpr std::string_view kBegin = "{\"iteration\":";
+  constexpr std::size_t kLongestLine = 4096;
+  std::string head(kLongestLine, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<std::size_t>(file.gcount()));
+  const std::size_t end = head.find('\n');
+  if (end == std::string::npos) return head.starts_with(kBegin);
+  return is_entry(Json::parse(head.substr(0, end), nullptr, false));
+}
 
 TrainLog::TrainLog(std::filesystem::path path, std::optional<std::int64_t> resume_at) : path_(std::move(path)) {
   if (resume_at && std::filesystem::exists(path_)) {
@@ -64,7 +80,9 @@ void TrainLog::write(const TrainProgress& progress, bool with_labels) {
             {"chain_steps_per_second", progress.chain_steps_per_second},
             {"step_size", progress.step_size},
             {"acceptance", stats.acceptance()},
-            {"reinitialized", stats.reinitialized}};
+            {"reinitialized", stats.reinitialized},
+            {"spread", progress.spread},  // NaN, printed null, without persistent chains
+            {"rollbacks", progress.rollbacks}};
   for (int m = 0; m < kMoves; ++m) {
     const auto move = static_cast<Move>(m);
     json[fmt::format("{}proposed", prefix_of(move))] = stats[move].proposed;

@@ -10,6 +10,9 @@
 
 namespace ebm::tools {
 
+// Whether the first line of a file is one of a training log, or the beginning of one that a crash cut off.
+bool begins_as_log(const std::filesystem::path& path);
+
 class TrainLog {
  public:
   // A new log, or, with `resume_at`, the log of the run that goes on at that iteration: lines beyond it (written after

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ebmcuda/error.hpp"
+#include "tools/model_options.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -67,6 +68,9 @@ void TrainSettings::add(CommandLine& line) {
   line.add("--energy-reg", energy_reg, "R", "weight of the squared energies in the loss (default 0)");
   line.add("--ema", ema, "D", "decay of the parameters' moving average, which is saved; 0: off");
   line.add("--dequantize", dequantize, "W", "add uniform noise in [0, W) at every visit of a point");
+  line.add_choice(
+      "--on-divergence", on_divergence, [](auto text, auto field) { return parse_on_divergence(text, field); },
+      "warn, stop (at the last good state) or rollback (to it, with a quarter of the learning rate) (default warn)");
 }
 
 TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint64_t> seed) const {
@@ -114,6 +118,7 @@ TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint
   assign(base.ema, ema);
   assign(base.dequantize, dequantize);
   assign(base.log_every, log_every);
+  assign(base.on_divergence, on_divergence);
   assign(base.seed, seed);
   return base;
 }
@@ -140,7 +145,7 @@ MlpShape TrainSettings::apply(MlpShape base, const Data& data) const {
 
 Mlp TrainSettings::initial_model(const Data& data, std::uint64_t seed, const Console& console) const {
   if (init_model) {
-    Mlp model = Mlp::load(*init_model, {activation, head, confinement});
+    Mlp model = load_model(console, *init_model, {activation, head, confinement});
     require_dimension(fmt::format("--init-model ({}): DATA", init_model->string()), data.x, model);
     const MlpShape wanted = apply(model.shape(), data);
     if (wanted != model.shape()) {
@@ -196,6 +201,7 @@ SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, Tr
   add("dequantize", options.dequantize);
   add("seed", options.seed);
   add("log-every", options.log_every);
+  add("on-divergence", to_string(options.on_divergence));
   return list;
 }
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <utility>
 
+#include "ebmcuda/files.hpp"
 #include "host/files/atomic_file.hpp"
 #include "host/files/safetensors_header.hpp"
 #include "host/files/text.hpp"
@@ -167,6 +168,16 @@ void SafetensorsReader::read_bytes(const TensorInfo& tensor, Dtype dtype, std::s
     fail(tensor, fmt::format("holds {} values; {} are what belongs here", tensor.count(), out.size() / size_of(dtype)));
   }
   file_.read(data_begin_ + tensor.begin, out);
+}
+
+SafetensorsSummary describe_safetensors(const std::filesystem::path& path) {
+  const SafetensorsReader file{InputFile(path)};
+  SafetensorsSummary summary;
+  summary.metadata = file.metadata();
+  for (const TensorInfo& tensor : file.tensors()) {
+    summary.tensors.push_back({tensor.name, std::string(to_string(tensor.dtype)), tensor.shape});
+  }
+  return summary;
 }
 
 void write_safetensors(const std::filesystem::path& path, std::vector<TensorData> tensors,

@@ -317,8 +317,9 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   chains_options.tempering = options.tempering;
   const Transition transition = check(model, sampler, chains_options);
   require(options.n_steps >= 0, "n_steps", options.n_steps, "must be >= 0");
-  require(static_cast<std::uint64_t>(options.n_steps) <= transitions_left(options.first_step, transition), "first_step",
-          options.first_step, "first_step + n_steps must be <= 2^48");
+  const std::uint64_t left = transitions_left(options.first_step, transition);
+  require(static_cast<std::uint64_t>(options.n_steps) <= left, "n_steps", options.n_steps,
+          fmt::format("must be <= {}: step numbers go from first_step = {} to 2^48", left, options.first_step));
   require(options.thin >= 0, "thin", options.thin, "must be >= 0 (0: keep no trajectory)");
 
   const auto start = std::chrono::steady_clock::now();

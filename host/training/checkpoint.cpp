@@ -15,6 +15,8 @@
 namespace ebm {
 namespace {
 
+const std::string kGoodPrefix = "good.";
+
 // Each visit below takes its struct apart by name, so that a field that is added and forgotten here does not compile.
 // One function serves both directions; `Struct` is const when a checkpoint is written.
 
@@ -86,7 +88,7 @@ void visit_optimizer(Archive& archive, Struct& optimizer) {
 
 template <class Archive, class Struct>
 void visit_options(Archive& archive, Struct& options) {
-  auto& [iterations, batch_size, objective, optimizer, ema, dequantize, seed, log_every] = options;
+  auto& [iterations, batch_size, objective, optimizer, ema, dequantize, seed, log_every, on_divergence] = options;
   archive("trainer.iterations", iterations);
   archive("trainer.batch_size", batch_size);
   visit_objective(archive, objective);
@@ -95,6 +97,7 @@ void visit_options(Archive& archive, Struct& options) {
   archive("trainer.dequantize", dequantize);
   archive("trainer.seed", seed);
   archive("trainer.log_every", log_every);
+  archive("trainer.on_divergence", on_divergence);
 }
 
 template <class Archive, class Struct>
@@ -112,19 +115,20 @@ void visit_stats(Archive& archive, Struct& stats) {
 }
 
 template <class Archive, class Struct>
-void visit_state(Archive& archive, Struct& state, const MlpShape& shape, const TrainerOptions& options) {
+void visit_state(Archive& archive, Struct& state, const MlpShape& shape, const TrainerOptions& options,
+                 const std::string& prefix = "") {
   auto& [iteration, parameters, adam_m, adam_v, ema, step_size, buffer_x, buffer_steps] = state;
-  archive("state.iteration", iteration);
-  archive("state.step_size", step_size);
+  archive(prefix + "state.iteration", iteration);
+  archive(prefix + "state.step_size", step_size);
   const std::uint64_t count = shape.parameter_count();
-  archive.tensor("parameters", parameters, {count});
-  archive.tensor("adam.m", adam_m, {count});
-  archive.tensor("adam.v", adam_v, {count});
-  if (options.ema > 0) archive.tensor("ema", ema, {count});
+  archive.tensor(prefix + "parameters", parameters, {count});
+  archive.tensor(prefix + "adam.m", adam_m, {count});
+  archive.tensor(prefix + "adam.v", adam_v, {count});
+  if (options.ema > 0) archive.tensor(prefix + "ema", ema, {count});
   if (options.objective.chain_start == ChainStart::persistent) {
     const auto capacity = static_cast<std::uint64_t>(options.objective.buffer.capacity);
-    archive.tensor("buffer.x", buffer_x, {capacity, static_cast<std::uint64_t>(shape.dim)});
-    archive.tensor("buffer.steps", buffer_steps, {capacity});
+    archive.tensor(prefix + "buffer.x", buffer_x, {capacity, static_cast<std::uint64_t>(shape.dim)});
+    archive.tensor(prefix + "buffer.steps", buffer_steps, {capacity});
   }
 }
 
@@ -138,10 +142,11 @@ std::vector<std::uint64_t> axes_of(const MlpShape& shape, int axes) {
 // asked before writing, too. Adam's second moment may overflow to infinity, which only means no step for that
 // parameter.
 template <class Archive>
-void check_state(const Archive& archive, const TrainingState& state, const TrainerOptions& options) {
+void check_state(const Archive& archive, const TrainingState& state, const TrainerOptions& options,
+                 const std::string& prefix = "") {
   const auto check = [&](std::string_view name, std::span<const float> values, auto good) {
     for (std::size_t i = 0; i < values.size(); ++i) {
-      if (!good(values[i])) archive.fail(fmt::format("tensor '{}': element {} is {}", name, i, values[i]));
+      if (!good(values[i])) archive.fail(fmt::format("tensor '{}{}': element {} is {}", prefix, name, i, values[i]));
     }
   };
   const auto is_finite = [](float v) { return std::isfinite(v); };
@@ -151,20 +156,21 @@ void check_state(const Archive& archive, const TrainingState& state, const Train
   check("adam.m", state.adam_m, is_finite);
   check("adam.v", state.adam_v, [](float v) { return v >= 0; });
   for (const std::uint64_t step : state.buffer_steps) {
-    if (step >> 48 != 0) archive.fail(fmt::format("tensor 'buffer.steps': {} is not below 2^48", step));
+    if (step >> 48 != 0) archive.fail(fmt::format("tensor '{}buffer.steps': {} is not below 2^48", prefix, step));
   }
   if (state.iteration < 0 || state.iteration > options.iterations) {
-    archive.fail(fmt::format("state.iteration = {}: must be in 0 .. {}", state.iteration, options.iterations));
+    archive.fail(
+        fmt::format("{}state.iteration = {}: must be in 0 .. {}", prefix, state.iteration, options.iterations));
   }
   if (!(std::isfinite(state.step_size) && state.step_size > 0)) {
-    archive.fail(fmt::format("state.step_size = {}: must be finite and > 0", state.step_size));
+    archive.fail(fmt::format("{}state.step_size = {}: must be finite and > 0", prefix, state.step_size));
   }
 }
 
 }  // namespace
 
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  auto& [model, options, state, since_log, fingerprint] = checkpoint;
+  auto& [model, options, state, since_log, fingerprint, rollbacks, diverged, good] = checkpoint;
   CheckpointWriter archive(path);
   visit_shape(archive, model.shape());
   visit_options(archive, options);
@@ -172,6 +178,12 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
   visit_state(archive, state, model.shape(), options);
   visit_stats(archive, since_log);
   archive("data.fingerprint", fingerprint);
+  archive("run.rollbacks", rollbacks);
+  archive("run.diverged", diverged);
+  if (archive.flag("run.good", good.has_value())) {
+    check_state(archive, *good, options, kGoodPrefix);
+    visit_state(archive, *good, model.shape(), options, kGoodPrefix);
+  }
   if (archive.flag("data.standardized", model.standardization().has_value())) {
     archive.tensor("data.mean", model.standardization()->mean);
     archive.tensor("data.std", model.standardization()->std);
@@ -203,6 +215,18 @@ Checkpoint read_checkpoint(InputFile file) {
     visit_stats(archive, since_log);
     std::uint64_t fingerprint = 0;
     archive("data.fingerprint", fingerprint);
+    int rollbacks = 0;
+    archive("run.rollbacks", rollbacks);
+    if (rollbacks < 0 || rollbacks > kMaxRollbacks) {
+      archive.fail(fmt::format("run.rollbacks = {}: must be in 0 .. {}", rollbacks, kMaxRollbacks));
+    }
+    std::string diverged;
+    archive("run.diverged", diverged);
+    std::optional<TrainingState> good;
+    if (archive.flag("run.good", false)) {
+      visit_state(archive, good.emplace(), shape, options, kGoodPrefix);
+      check_state(archive, *good, options, kGoodPrefix);
+    }
 
     // The parameters have been read by now, so the shape is no larger than the file says.
     Mlp model(std::move(shape));
@@ -224,7 +248,8 @@ Checkpoint read_checkpoint(InputFile file) {
     }
     archive.notes(model.notes());
     archive.finish();
-    return {std::move(model), std::move(options), std::move(state), since_log, fingerprint};
+    return {std::move(model), std::move(options), std::move(state),    since_log,
+            fingerprint,      rollbacks,          std::move(diverged), std::move(good)};
   } catch (const ConfigError& error) {
     archive.fail(error.what());
   }

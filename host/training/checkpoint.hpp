@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <string>
 
 #include "ebmcuda/trainer.hpp"
 #include "host/engine/engine.hpp"
@@ -16,6 +18,10 @@ struct Checkpoint {
   TrainingState state;
   ChainStats since_log;           // statistics not yet reported to a progress callback
   std::uint64_t fingerprint = 0;  // of the training data and labels
+  int rollbacks = 0;              // so far
+  std::string diverged{};         // signs at the last report, or empty
+  // Where a divergence returns to; unset: `state` itself, or never.
+  std::optional<TrainingState> good{};
 };
 
 // Atomic: beside, synced, renamed. Throws WriteError, also for a state that could not be resumed (a NaN), so that it

@@ -22,7 +22,7 @@
 namespace ebm {
 
 constexpr std::string_view kCheckpointFormat = "ebmcuda checkpoint";
-constexpr std::string_view kCheckpointVersion = "1";
+constexpr std::string_view kCheckpointVersion = "2";
 constexpr std::string_view kUnset = "unset";  // an option without a value
 constexpr std::string_view kNotePrefix = "note.";
 
@@ -33,6 +33,7 @@ template <class Number>
 requires std::is_arithmetic_v<Number> std::string to_text(Number value) { return fmt::format("{}", value); }
 template <class Enum>
 requires std::is_enum_v<Enum> std::string to_text(Enum value) { return std::string(to_string(value)); }
+inline std::string to_text(const std::string& text) { return text; }
 inline std::string to_text(const std::vector<int>& values) { return fmt::format("{}", fmt::join(values, ",")); }
 template <class Value>
 std::string to_text(const std::optional<Value>& value) {
@@ -69,6 +70,14 @@ inline bool from_text(std::string_view text, TransformKind& value) {
 }
 inline bool from_text(std::string_view text, LearningRateDecay& value) {
   value = parse_learning_rate_decay(text);
+  return true;
+}
+inline bool from_text(std::string_view text, OnDivergence& value) {
+  value = parse_on_divergence(text);
+  return true;
+}
+inline bool from_text(std::string_view text, std::string& value) {
+  value = text;
   return true;
 }
 bool from_text(std::string_view text, std::vector<int>& values);

@@ -4,12 +4,16 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
+#include "ebmcuda/checkpoint.hpp"
 #include "host/core/check.hpp"
 #include "host/core/fingerprint.hpp"
 #include "host/engine/engine.hpp"
+#include "host/files/safetensors.hpp"
 #include "host/sampling/transition.hpp"
 #include "host/training/checkpoint.hpp"
+#include "host/training/checkpoint_archive.hpp"
 #include "host/training/iteration.hpp"
 #include "host/training/training_rows.hpp"
 #include "kernels/math/learning_rate.hpp"
@@ -38,7 +42,7 @@ void check_labels(const MlpShape& shape, std::span<const int> labels, std::size_
   }
 }
 
-TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options) {
+TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options, int rollbacks) {
   TrainingPlan plan;
   plan.shape = model.shape();
   plan.iterations = options.iterations;
@@ -54,6 +58,7 @@ TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options) {
     plan.reinit_prob = options.objective.buffer.reinit_prob;
   }
   plan.optimizer = options.optimizer;
+  plan.optimizer.learning_rate = std::ldexp(plan.optimizer.learning_rate, -2 * rollbacks);
   plan.ema = options.ema;
   plan.seed = options.seed;
   return plan;
@@ -78,6 +83,42 @@ Mlp with_parameters(const Mlp& shape_of, std::span<const float> parameters) {
   Mlp model = shape_of;
   std::ranges::copy(parameters, model.parameters().begin());
   return model;
+}
+
+// What Trainer::model() is: the average where there is one, and what there is to know about the run.
+Mlp trained_model(const Mlp& shape_of, const TrainerOptions& options, const TrainingState& state,
+                  const std::string& diverged) {
+  Mlp model = with_parameters(shape_of, state.ema.empty() ? state.parameters : state.ema);
+  auto& notes = model.notes();
+  note_sampler(with_step_size(options.objective.sampler, state.step_size), &notes);
+  notes["iterations"] = fmt::format("{}", state.iteration);
+  notes.erase("unfinished");
+  if (state.iteration < options.iterations) {
+    notes["unfinished"] = fmt::format("iteration {} of {}", state.iteration, options.iterations);
+  }
+  notes.erase("diverged");
+  if (!diverged.empty()) notes["diverged"] = diverged;
+  return model;
+}
+
+// Root of the mean variance over dimensions, of rows of D values.
+double spread_of(std::span<const float> x, std::size_t dim) {
+  const std::size_t n = x.size() / dim;
+  std::vector<double> sum(dim, 0.0), square(dim, 0.0);
+  for (std::size_t i = 0; i < x.size(); ++i) sum[i % dim] += static_cast<double>(x[i]);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double delta = static_cast<double>(x[i]) - sum[i % dim] / static_cast<double>(n);
+    square[i % dim] += delta * delta;
+  }
+  double variance = 0;
+  for (const double s : square) variance += s / static_cast<double>(n);
+  return std::sqrt(variance / static_cast<double>(dim));
+}
+
+std::string joined(const std::vector<DivergenceSign>& signs) {
+  std::string text;
+  for (const DivergenceSign& sign : signs) text += (text.empty() ? "" : "; ") + sign.what;
+  return text;
 }
 
 }  // namespace
@@ -134,16 +175,76 @@ struct Trainer::State {
   std::int64_t iteration = 0;
   ChainStats since_log;
   IterationStats last;
+  double data_spread = 0;  // model space
+  int rollbacks = 0;
+  std::string diverged;  // the signs of the last report
+  // Where a divergence returns to, and what it takes to begin again from there; unless the policy is to warn.
+  TrainingState good;
+  TrainingRows rows;
 
   State(Mlp m, TrainerOptions o) : model(std::move(m)), options(std::move(o)) {}
 
-  void open(MatrixView data, std::span<const int> labels, const Device& device, TrainingState start) {
+  bool returns() const { return options.on_divergence != OnDivergence::warn; }
+
+  void open(MatrixView data, std::span<const int> labels, const Device& device, TrainingState start,
+            std::optional<TrainingState> last_good = {}) {
     iteration = start.iteration;
     engine = make_engine(device);
-    TrainingRows rows = training_rows(model, options, data, labels);
-    TrainingPlan plan = make_plan(model, options);
-    plan.dequantize = std::move(rows.noise);
+    rows = training_rows(model, options, data, labels);
+    data_spread = spread_of(rows.points.values(), rows.points.cols());
+    if (returns()) good = last_good ? std::move(*last_good) : start;
+    begin(std::move(start));
+    if (!returns()) rows = {};
+  }
+  void begin(TrainingState start) {
+    iteration = start.iteration;
+    session.reset();  // its memory, before the next one's
+    TrainingPlan plan = make_plan(model, options, rollbacks);
+    plan.dequantize = rows.noise;
     session.emplace(*engine, std::move(plan), std::move(start), rows.points.values(), rows.labels);
+  }
+
+  // In spreads of the data; NaN where there is nothing to compare.
+  double chains_spread() const {
+    if (options.objective.chain_start != ChainStart::persistent || !(data_spread > 0)) {
+      return std::numeric_limits<double>::quiet_NaN();
+    }
+    const TrainingState now = session->state();
+    return spread_of(now.buffer_x, static_cast<std::size_t>(model.dim())) / data_spread;
+  }
+
+  std::vector<DivergenceSign> signs(const TrainProgress& report) const {
+    Vitals vitals;
+    vitals.dim = model.dim();
+    vitals.progress = static_cast<double>(report.iteration) / static_cast<double>(report.iterations);
+    vitals.proposed = report.stats[Move::local].proposed;
+    vitals.accepted = report.stats[Move::local].accepted;
+    vitals.target_acceptance = static_cast<double>(options.objective.target_acceptance.value_or(1.0f));
+    vitals.energy_data = report.energy_data;
+    vitals.energy_samples = report.energy_samples;
+    vitals.restarts = report.stats.restarts;
+    const std::int64_t since = (report.iteration - 1) % options.log_every + 1;
+    vitals.chains = static_cast<std::uint64_t>(since * options.batch_size);
+    vitals.spread = report.spread;
+    return divergence_signs(vitals);
+  }
+
+  // Back to the last good state; with a quarter of the learning rate when `report` is to go on from there. Throws
+  // DivergenceError when it is not.
+  void roll_back(TrainProgress* report) {
+    const std::string why = joined(report->signs);
+    const bool goes_on = options.on_divergence == OnDivergence::rollback && rollbacks < kMaxRollbacks;
+    if (goes_on) ++rollbacks;
+    since_log = {};  // good states stand at reports
+    diverged = goes_on ? "" : why;
+    begin(good);
+    if (!goes_on) {
+      throw DivergenceError(report->iteration,
+                            fmt::format("{}; back at iteration {}{}", why, iteration,
+                                        rollbacks > 0 ? fmt::format(" after {} rollbacks", rollbacks) : ""));
+    }
+    report->rollbacks = rollbacks;
+    report->rolled_back_to = iteration;
   }
 };
 
@@ -163,8 +264,15 @@ Trainer::Trainer(Mlp model, MatrixView data, TrainerOptions options, const Devic
 }
 
 Trainer Trainer::resume(const std::filesystem::path& checkpoint_path, MatrixView data, const Device& device,
-                        std::span<const int> labels) {
+                        std::span<const int> labels, std::optional<std::int64_t> iterations) {
   Checkpoint checkpoint = read_checkpoint(checkpoint_path);
+  if (iterations && *iterations != checkpoint.options.iterations) {
+    require(*iterations > checkpoint.options.iterations && checkpoint.state.iteration == checkpoint.options.iterations,
+            "iterations", *iterations,
+            fmt::format("the checkpoint is at iteration {} of {}; a finished run goes on to more, no other",
+                        checkpoint.state.iteration, checkpoint.options.iterations));
+    checkpoint.options.iterations = *iterations;
+  }
   auto state = std::make_unique<State>(std::move(checkpoint.model), std::move(checkpoint.options));
   state->options.validate(state->model.dim(), data.rows);
   require_points("data", data, state->model.dim());
@@ -174,7 +282,9 @@ Trainer Trainer::resume(const std::filesystem::path& checkpoint_path, MatrixView
       state->fingerprint == checkpoint.fingerprint, "data", fmt::format("fingerprint {:016x}", state->fingerprint),
       fmt::format("the checkpoint was made with other data or labels (fingerprint {:016x})", checkpoint.fingerprint));
   state->since_log = checkpoint.since_log;
-  state->open(data, labels, device, std::move(checkpoint.state));
+  state->rollbacks = checkpoint.rollbacks;
+  state->diverged = std::move(checkpoint.diverged);
+  state->open(data, labels, device, std::move(checkpoint.state), std::move(checkpoint.good));
   return Trainer(std::move(state));
 }
 
@@ -191,34 +301,51 @@ void Trainer::fit(const std::function<bool(const TrainProgress&)>& progress, std
   while (s.iteration < end) {
     // Stop at multiples of log_every whatever the iteration began at, so that a resumed run logs the same lines.
     const std::int64_t stop = std::min((s.iteration / s.options.log_every + 1) * s.options.log_every, end);
+    TrainProgress report;
+    report.iterations = s.options.iterations;
     for (const IterationStats& stats : s.session->run(stop - s.iteration)) {
       if (!std::isfinite(stats.gradient_norm) || !std::isfinite(stats.energy_data) ||
           !std::isfinite(stats.energy_samples)) {
-        throw DivergenceError(stats.iteration,
-                              fmt::format("energy of data {}, of samples {}, gradient norm {}", stats.energy_data,
-                                          stats.energy_samples, stats.gradient_norm));
+        const std::string what = fmt::format("energy of data {}, of samples {}, gradient norm {}", stats.energy_data,
+                                             stats.energy_samples, stats.gradient_norm);
+        if (!s.returns()) throw DivergenceError(stats.iteration, what);
+        report.iteration = stats.iteration;
+        report.signs = {{DivergenceSign::Kind::not_finite, what, "a smaller learning_rate, or grad_norm_clip"}};
+        break;
       }
       s.since_log += stats.chains;
       steps_here += stats.chains.steps;
       s.last = stats;
       s.iteration = stats.iteration + 1;
     }
-    if (s.iteration % s.options.log_every != 0 && s.iteration != s.options.iterations) continue;
-    TrainProgress report;
-    report.iteration = s.iteration;
-    report.iterations = s.options.iterations;
+    const bool finite = report.signs.empty();
+    if (finite && s.iteration % s.options.log_every != 0 && s.iteration != s.options.iterations) continue;
+    if (finite) {
+      report.iteration = s.iteration;
+      report.spread = s.chains_spread();
+    }
     report.energy_data = s.last.energy_data;
     report.energy_samples = s.last.energy_samples;
     report.gradient_norm = s.last.gradient_norm;
     report.cross_entropy = s.last.cross_entropy;
     report.step_size = s.last.step_size;
     report.stats = s.since_log;
+    report.rollbacks = s.rollbacks;
+    if (finite) report.signs = s.signs(report);
     const double now = clock_seconds();
     report.seconds = now - start;
     report.chain_steps_per_second = static_cast<double>(steps_here) / std::max(now - last_report, 1e-9);
     s.since_log = {};
     steps_here = 0;
     last_report = now;
+    s.diverged = joined(report.signs);
+    if (s.returns()) {
+      if (report.signs.empty()) {
+        s.good = s.session->state();
+      } else {
+        s.roll_back(&report);
+      }
+    }
     if (progress && !progress(report)) return;
   }
 }
@@ -231,17 +358,7 @@ Mlp Trainer::raw_model() const { return with_parameters(state_->model, state_->s
 
 Mlp Trainer::model() const {
   const State& s = *state_;
-  const TrainingState now = s.session->state();
-  Mlp model = with_parameters(s.model, now.ema.empty() ? now.parameters : now.ema);
-  const Sampler& sampler = s.options.objective.sampler;
-  auto& notes = model.notes();
-  note_sampler(with_step_size(sampler, now.step_size), &notes);
-  notes["iterations"] = fmt::format("{}", s.iteration);
-  notes.erase("unfinished");
-  if (s.iteration < s.options.iterations) {
-    notes["unfinished"] = fmt::format("iteration {} of {}", s.iteration, s.options.iterations);
-  }
-  return model;
+  return trained_model(s.model, s.options, s.session->state(), s.diverged);
 }
 
 ReplayBuffer Trainer::buffer() const {
@@ -257,7 +374,27 @@ ReplayBuffer Trainer::buffer() const {
 
 void Trainer::save_checkpoint(const std::filesystem::path& path) const {
   const State& s = *state_;
-  write_checkpoint(path, {s.model, s.options, s.session->state(), s.since_log, s.fingerprint});
+  TrainingState now = s.session->state();
+  std::optional<TrainingState> good;
+  if (s.returns() && s.good.iteration != now.iteration) good = s.good;
+  write_checkpoint(
+      path, {s.model, s.options, std::move(now), s.since_log, s.fingerprint, s.rollbacks, s.diverged, std::move(good)});
+}
+
+bool is_checkpoint(const std::filesystem::path& path) {
+  try {
+    const SafetensorsReader file{InputFile(path)};
+    const auto format = file.metadata().find("format");
+    return format != file.metadata().end() && format->second == kCheckpointFormat;
+  } catch (const FormatError&) {
+    return false;
+  }
+}
+
+TrainingRun read_run(const std::filesystem::path& path) {
+  Checkpoint checkpoint = read_checkpoint(path);
+  Mlp model = trained_model(checkpoint.model, checkpoint.options, checkpoint.state, checkpoint.diverged);
+  return {std::move(checkpoint.options), checkpoint.state.iteration, std::move(model)};
 }
 
 }  // namespace ebm

@@ -3,10 +3,12 @@
 
 #include "ebmcuda/baselines.hpp"
 #include "ebmcuda/chains.hpp"
+#include "ebmcuda/checkpoint.hpp"
 #include "ebmcuda/dataset.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/diagnostics.hpp"
+#include "ebmcuda/divergence.hpp"
 #include "ebmcuda/energy.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/export.hpp"

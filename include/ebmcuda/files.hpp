@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -31,6 +33,18 @@ EBMCUDA_API void write_matrix(const std::filesystem::path& path, MatrixView x);
 EBMCUDA_API void write_vector(const std::filesystem::path& path, std::span<const float> values);
 // One axis, [N] int32.
 EBMCUDA_API void write_labels(const std::filesystem::path& path, std::span<const int> labels);
+
+// What any safetensors file holds, by its header; the data is not read.
+struct EBMCUDA_API SafetensorsSummary {
+  struct Tensor {
+    std::string name, dtype;  // "F32"
+    std::vector<std::uint64_t> shape;
+  };
+  std::vector<Tensor> tensors;  // by name
+  std::map<std::string, std::string> metadata;
+};
+// Throws FormatError, also for a header that the format forbids.
+EBMCUDA_API SafetensorsSummary describe_safetensors(const std::filesystem::path& path);
 
 // These bytes, whatever the ending: pictures, reports, logs.
 EBMCUDA_API void write_file(const std::filesystem::path& path, std::string_view bytes);

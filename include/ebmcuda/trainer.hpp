@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "ebmcuda/device.hpp"
+#include "ebmcuda/divergence.hpp"
 #include "ebmcuda/export.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
@@ -77,7 +79,8 @@ struct EBMCUDA_API TrainerOptions {
   float dequantize =
       0.0f;  // >= 0, data units: every visit of a point adds uniform noise in [0, dequantize) (purpose 8)
   std::uint64_t seed = 0;
-  std::int64_t log_every = 50;  // iterations per callback and log line
+  std::int64_t log_every = 50;  // iterations per callback and log line; divergence is looked for as often
+  OnDivergence on_divergence = OnDivergence::warn;
 
   // The settings measured to serve D dimensions best (docs/training.md).
   static TrainerOptions defaults(int dim);
@@ -95,12 +98,16 @@ struct EBMCUDA_API TrainProgress {
   std::int64_t iterations = 0;
   double energy_data = 0, energy_samples = 0;
   double energy_gap() const { return energy_data - energy_samples; }
-  double gradient_norm = 0;           // of the parameter gradient, before clipping
-  double cross_entropy = 0;           // with labels only
-  double step_size = 0;               // the sampler's, as adapted
-  ChainStats stats;                   // since the last progress
-  double seconds = 0;                 // since fit() began
-  double chain_steps_per_second = 0;  // since the last progress
+  double gradient_norm = 0;                                  // of the parameter gradient, before clipping
+  double cross_entropy = 0;                                  // with labels only
+  double step_size = 0;                                      // the sampler's, as adapted
+  ChainStats stats;                                          // since the last progress
+  double seconds = 0;                                        // since fit() began
+  double chain_steps_per_second = 0;                         // since the last progress
+  double spread = std::numeric_limits<double>::quiet_NaN();  // of the persistent chains, in spreads of the data
+  std::vector<DivergenceSign> signs;                         // of divergence, beyond the limits of divergence.hpp
+  int rollbacks = 0;                                         // so far; each quarters the learning rate
+  std::optional<std::int64_t> rolled_back_to;                // the run went back to this iteration
 };
 
 class EBMCUDA_API Trainer {
@@ -110,22 +117,30 @@ class EBMCUDA_API Trainer {
   Trainer(Mlp model, MatrixView data, TrainerOptions options, const Device& device = Device::automatic(),
           std::span<const int> labels = {});
   // Goes on from a checkpoint: the run then gives the same bits as one that was never stopped. `data` (and labels) must
-  // be what the run began with; a fingerprint in the checkpoint is compared. Throws FormatError or ConfigError.
+  // be what the run began with; a fingerprint in the checkpoint is compared. A finished run goes on to `iterations`
+  // when they are more; the learning rate of iteration t is then that of a run of so many. Throws FormatError or
+  // ConfigError.
   static Trainer resume(const std::filesystem::path& checkpoint, MatrixView data,
-                        const Device& device = Device::automatic(), std::span<const int> labels = {});
+                        const Device& device = Device::automatic(), std::span<const int> labels = {},
+                        std::optional<std::int64_t> iterations = {});
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();
 
   // Runs until `iterations` of the options are done, or for at most `max_iterations` more; calls `progress` every
-  // log_every iterations and stops early when it returns false. Throws DivergenceError when the loss leaves the finite
-  // numbers.
+  // log_every iterations and stops early when it returns false. What a sign of divergence does at such a report, or a
+  // loss that leaves the finite numbers at any iteration, is on_divergence's to say:
+  //   warn      signs are in the progress; DivergenceError when the loss is not finite
+  //   stop      DivergenceError, and the trainer is where the last report without a sign (or the start) left it
+  //   rollback  it goes on from there with a quarter of the learning rate; the progress says so. After kMaxRollbacks as
+  //   stop
+  // Same bits however a run is split over calls and checkpoints.
   void fit(const std::function<bool(const TrainProgress&)>& progress = {}, std::int64_t max_iterations = -1);
 
   std::int64_t iteration() const;  // iterations done
   const TrainerOptions& options() const;
   // The moving average when ema > 0, else the raw parameters. Notes name the sampler; before the last iteration one,
-  // `unfinished`, says how far it came.
+  // `unfinished`, says how far it came; another, `diverged`, which signs of divergence the last report had.
   Mlp model() const;
   Mlp raw_model() const;
   ReplayBuffer buffer() const;  // a snapshot of the persistent chains; ConfigError when there are none

@@ -256,5 +256,43 @@ TEST_F(Evaluate, LabelsAddAccuracyAndCrossEntropy) {
               1e-5);
 }
 
+TEST_F(Evaluate, AModelIsNormalisedInItsBox) {
+  // E = x^2 / 2 + y^2 / 2 in [-1, 1]^2: Z = (sqrt(2 pi) erf(1 / sqrt 2))^2.
+  Mlp model = gaussian_model(2);
+  model.notes() = {{"sampler", "mala"}, {"clamp", "-1,1"}};
+  model.save(path("box.safetensors"));
+  const Matrix x(3, 2, {0, 0, -1, 1, 0.5f, 0.25f});
+  write_matrix(path("inside.npy"), x);
+  const double inside = 2 * std::log(std::sqrt(2 * M_PI) * std::erf(std::sqrt(0.5)));
+  const Outcome outcome = succeed({"evaluate", "box.safetensors", "inside.npy", "--no-baselines"});
+  EXPECT_NE(outcome.err.find("p(x) is 0 outside the box -1,1 (the model's"), std::string::npos) << outcome.err;
+  const Json json = Json::parse(outcome.out);
+  EXPECT_NEAR(json["log_z"].get<double>(), inside, 2e-4);
+  EXPECT_EQ(json["clamp"]["hi"], Json{1.0});
+  EXPECT_NEAR(json["mean_log_likelihood"].get<double>(), -(0.0 + 1.0 + 0.15625) / 3 - inside, 2e-4);
+
+  const Json off =
+      Json::parse(succeed({"evaluate", "box.safetensors", "inside.npy", "--no-baselines", "--clamp", "off"}).out);
+  EXPECT_NEAR(off["log_z"].get<double>(), std::log(2 * M_PI), 2e-4);
+  EXPECT_FALSE(off.contains("clamp"));
+  // A box that cuts nothing off changes nothing.
+  const Json wide =
+      Json::parse(succeed({"evaluate", "box.safetensors", "inside.npy", "--no-baselines", "--clamp", "-100,100"}).out);
+  EXPECT_EQ(wide["log_z"], off["log_z"]);
+
+  write("outside.csv", "0,0\n1.5,0\n");
+  const Outcome refused = run({"evaluate", "box.safetensors", "outside.csv", "--no-baselines"});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_TRUE(Json::parse(refused.out)["mean_log_likelihood"].is_null());
+  EXPECT_NE(refused.err.find("1 of 2 points lie outside"), std::string::npos) << refused.err;
+
+  const Outcome sampled =
+      succeed({"sample", "box.safetensors", "--chains", "5", "--langevin-steps", "50", "--out", "s.npy"});
+  EXPECT_NE(sampled.err.find("the model's box -1,1"), std::string::npos) << sampled.err;
+  EXPECT_EQ(Json::parse(sampled.out)["clamp"]["lo"], Json{-1.0});
+  const Matrix samples = read_matrix(path("s.npy"));
+  for (const float v : samples.values()) EXPECT_LE(std::fabs(v), 1.0f);
+}
+
 }  // namespace
 }  // namespace ebm::test

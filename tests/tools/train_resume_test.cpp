@@ -145,20 +145,21 @@ TEST_F(TrainResume, ContradictionsNameTheOption) {
     expect_wrong_request(all, parts);
   };
   const std::vector<std::pair<std::string, std::string>> contradictions{
-      {"--hidden", "9,9"},        {"--activation", "relu"},
-      {"--confinement", "2"},     {"--sampler", "langevin"},
-      {"--step-size", "0.3"},     {"--jump-prob", "0.33"},
-      {"--grad-clip", "1"},       {"--clamp", "-9,9"},
-      {"--chain-start", "fresh"}, {"--langevin-steps", "4"},
-      {"--buffer-size", "99"},    {"--reinit-prob", "0.5"},
-      {"--energy-reg", "1"},      {"--difference-prob", "0.3"},
-      {"--steps", "41"},          {"--batch-size", "17"},
-      {"--learning-rate", "1"},   {"--decay", "linear"},
-      {"--warmup", "3"},          {"--beta1", "0.5"},
-      {"--beta2", "0.5"},         {"--weight-decay", "1"},
-      {"--grad-norm-clip", "1"},  {"--ema", "0.5"},
-      {"--dequantize", "1"},      {"--seed", "5"},
-      {"--log-every", "6"},       {"--target-acceptance", "0.5"},
+      {"--hidden", "9,9"},         {"--activation", "relu"},
+      {"--confinement", "2"},      {"--sampler", "langevin"},
+      {"--step-size", "0.3"},      {"--jump-prob", "0.33"},
+      {"--grad-clip", "1"},        {"--clamp", "-9,9"},
+      {"--chain-start", "fresh"},  {"--langevin-steps", "4"},
+      {"--buffer-size", "99"},     {"--reinit-prob", "0.5"},
+      {"--energy-reg", "1"},       {"--difference-prob", "0.3"},
+      {"--steps", "41"},           {"--batch-size", "17"},
+      {"--learning-rate", "1"},    {"--decay", "linear"},
+      {"--warmup", "3"},           {"--beta1", "0.5"},
+      {"--beta2", "0.5"},          {"--weight-decay", "1"},
+      {"--grad-norm-clip", "1"},   {"--ema", "0.5"},
+      {"--dequantize", "1"},       {"--seed", "5"},
+      {"--log-every", "6"},        {"--target-acceptance", "0.5"},
+      {"--on-divergence", "stop"},
   };
   for (const auto& [option, value] : contradictions)
     expect({option, value}, {option + " = ", "the checkpoint was made with"});

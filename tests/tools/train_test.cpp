@@ -197,5 +197,49 @@ TEST_F(Train, DivergenceIsExitOneAndWritesNoModel) {
   EXPECT_FALSE(exists("m.safetensors"));
 }
 
+TEST_F(Train, DivergenceIsSaidWhileItHappensAndAtTheEnd) {
+  write_ring("x.npy");
+  const std::vector<std::string> wild{"--learning-rate", "100", "--steps", "60", "--log-every", "10"};
+  auto arguments = wild;
+  arguments.insert(arguments.end(), {"--out", "m.safetensors"});
+  const std::string said = train(arguments).err;
+  EXPECT_NE(said.find("the run diverges (what helps: a smaller --learning-rate"), std::string::npos) << said;
+  EXPECT_NE(said.find("warning: the run ended diverged"), std::string::npos) << said;
+  EXPECT_EQ(said.find("_rate"), std::string::npos) << "an option by its name: " << said;
+  // The model knows.
+  const Outcome energy = succeed({"energy", "m.safetensors", "x.npy"});
+  EXPECT_NE(energy.err.find("its training diverged"), std::string::npos) << energy.err;
+  EXPECT_EQ(train({"--out", "n.safetensors"}).err.find("warning"), std::string::npos);
+}
+
+TEST_F(Train, OnDivergenceStopsOrRollsBack) {
+  write_ring("x.npy");
+  const std::vector<std::string> wild{"train",     "x.npy", "--hidden",    "8,8", "--batch-size",     "16",
+                                      "--steps",   "60",    "--log-every", "10",  "--langevin-steps", "3",
+                                      "--threads", "1"};
+  auto stop = wild;
+  stop.insert(stop.end(),
+              {"--learning-rate", "1e30", "--out", "s.safetensors", "--checkpoint", "c", "--on-divergence", "stop"});
+  const Outcome stopped = run(stop);
+  EXPECT_EQ(stopped.status, 1) << stopped.err;
+  EXPECT_NE(stopped.err.find("back at iteration 0; the model there is in s.safetensors, the run in c"),
+            std::string::npos)
+      << stopped.err;
+  EXPECT_TRUE(Mlp::load(path("s.safetensors")).notes().contains("diverged"));
+  EXPECT_NE(succeed({"info", "c"}).out.find("checkpoint.iteration 0"), std::string::npos);
+
+  auto rollback = wild;
+  rollback.insert(rollback.end(), {"--learning-rate", "100", "--out", "r.safetensors", "--log", "r.jsonl",
+                                   "--on-divergence", "rollback"});
+  const Outcome rolled = succeed(rollback);
+  EXPECT_NE(rolled.err.find("warning: rollback 1 of 5: back to iteration 0, learning rate 25"), std::string::npos)
+      << rolled.err;
+  EXPECT_FALSE(Mlp::load(path("r.safetensors")).notes().contains("diverged"));
+  const auto log = read_log("r.jsonl");
+  ASSERT_EQ(log.size(), 6u) << "lines that were undone are not there";
+  EXPECT_EQ(log.back()["iteration"], 60);
+  EXPECT_GE(log.back()["rollbacks"].get<int>(), 1);
+}
+
 }  // namespace
 }  // namespace ebm::test

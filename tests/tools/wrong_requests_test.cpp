@@ -37,6 +37,8 @@ TEST_F(WrongRequests, Commands) {
 }
 
 TEST_F(WrongRequests, UnknownOptionsAndSurplusArguments) {
+  expect_wrong_request(train({"--log=", "--threads", "1"}), {"--log = \"\"", "must name a file"});
+  expect_wrong_request(train({"--learning-rate=", "--threads", "1"}), {"--learning-rate", "must be a number"});
   expect_wrong_request(train({"--stepsize", "0.1"}), {"--stepsize", "did you mean --step-size"});
   expect_wrong_request(train({"--zzzzqqqq"}), {"--zzzzqqqq", "unknown"});
   expect_wrong_request({"sample", "m.safetensors", "extra", "--out", "o.npy"}, {"extra", "too many"});
@@ -202,6 +204,8 @@ TEST_F(WrongRequests, OfTheOtherCommands) {
     const bool missing = options.back().starts_with("missing");
     expect_wrong_request(arguments, {missing ? options.back() : options.front()});
   }
+  expect_wrong_request({"sample", "m.safetensors", "--sampler", "tempering", "--inverse-temperatures", "1"},
+                       {"--inverse-temperatures = 1", "2 or more"});
   expect_wrong_request({"sample", "m.safetensors", "--init", "x.npy", "--chains", "7"}, {"--chains = 7", "200"});
   const std::vector<std::vector<std::string>> evaluate{{"--method", "guess"},  {"--ais-temperatures", "1"},
                                                        {"--ais-chains", "1"},  {"--quadrature-points", "1"},

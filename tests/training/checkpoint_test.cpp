@@ -75,7 +75,13 @@ Checkpoint full_checkpoint(bool mala) {
   for (int i = 0; i < 9; ++i) s.buffer_x.push_back(static_cast<float>(i) / 7);
   s.buffer_steps = {0, (std::uint64_t{1} << 48) - 1, 123456789012};
   ChainStats stats{kWide, 1, kWide - 2, {{{3, kWide - 4}, {5, kWide - 6}, {7, kWide - 8}}}};
-  return {std::move(model), o, std::move(s), stats, kWide - 9};
+  o.on_divergence = OnDivergence::rollback;
+  TrainingState good = s;
+  good.iteration -= 5;
+  good.step_size = 0.5f;
+  good.parameters[1] = -7;
+  good.buffer_steps[1] -= 3;
+  return {std::move(model), o, std::move(s), stats, kWide - 9, 3, "acceptance 0.01 is below 0.05", std::move(good)};
 }
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
@@ -129,6 +135,11 @@ void expect_same(const Checkpoint& a, const Checkpoint& b) {
   EXPECT_EQ(a.state.buffer_steps, b.state.buffer_steps);
   EXPECT_EQ(a.since_log, b.since_log);
   EXPECT_EQ(a.fingerprint, b.fingerprint);
+  EXPECT_EQ(a.rollbacks, b.rollbacks);
+  EXPECT_EQ(a.diverged, b.diverged);
+  ASSERT_EQ(a.good.has_value(), b.good.has_value());
+  EXPECT_TRUE(!a.good || (a.good->iteration == b.good->iteration && a.good->step_size == b.good->step_size &&
+                          same_bits(a.good->parameters, b.good->parameters)));
 }
 
 TEST(Checkpoint, EveryFieldRoundTrips) {
@@ -173,6 +184,7 @@ TEST(Checkpoint, WhatIsUnsetStaysUnset) {
       checkpoint.options.objective.chain_start = start;
       checkpoint.options.optimizer.decay = LearningRateDecay::constant;
       checkpoint.options.ema = 0;
+      checkpoint.good.reset();
       checkpoint.state.ema.clear();
       checkpoint.state.buffer_x.clear();
       checkpoint.state.buffer_steps.clear();
@@ -234,7 +246,7 @@ TEST_F(CheckpointMistakes, EveryMissingKeyAndTensorIsNamed) {
     parts.metadata.erase(key);
     EXPECT_TRUE(contains(refusal(parts), key)) << key;
   }
-  EXPECT_EQ(whole.tensors.size(), 10u);
+  EXPECT_EQ(whole.tensors.size(), 16u);
   for (const auto& [name, tensor] : whole.tensors) {
     Parts parts = whole;
     parts.tensors.erase(name);
@@ -245,7 +257,7 @@ TEST_F(CheckpointMistakes, EveryMissingKeyAndTensorIsNamed) {
 TEST_F(CheckpointMistakes, EveryWrongValueIsNamed) {
   const Parts whole = good();
   for (const auto& [key, value] : whole.metadata) {
-    if (key.starts_with("note.")) continue;
+    if (key.starts_with("note.") || key == "run.diverged") continue;  // any text
     for (const std::string& bad : std::vector<std::string>{"", "x", value + " ", "99999999999999999999999"}) {
       Parts parts = whole;
       parts.metadata[key] = bad;
@@ -330,6 +342,12 @@ TEST_F(CheckpointMistakes, StatesThatCouldNotGoOnAreRefusedBothWays) {
   std::memset(parts.tensors["buffer.steps"].bytes.data(), 0xFF, 8);
   EXPECT_TRUE(contains(refusal(parts), "tensor 'buffer.steps'"));
   parts = good();
+  std::memcpy(parts.tensors["good.ema"].bytes.data(), &nan, 4);
+  EXPECT_TRUE(contains(refusal(parts), "tensor 'good.ema': element 0 is nan"));
+  parts = good();
+  parts.metadata["run.rollbacks"] = "6";
+  EXPECT_TRUE(contains(refusal(parts), "run.rollbacks = 6: must be in 0 .. 5"));
+  parts = good();
   parts.metadata["state.iteration"] = "123456789012346";
   EXPECT_TRUE(contains(refusal(parts), "state.iteration = 123456789012346: must be in 0 .. 123456789012345"));
 }
@@ -341,8 +359,8 @@ TEST_F(CheckpointMistakes, OtherFilesAreToldApart) {
   EXPECT_TRUE(
       contains(message_of<FormatError>([&] { Mlp::load(directory_ / "good"); }), "format is 'ebmcuda checkpoint'"));
   Parts parts = good();
-  parts.metadata["version"] = "2";
-  EXPECT_TRUE(contains(refusal(parts), "version is '2'; this library reads 1"));
+  parts.metadata["version"] = "3";
+  EXPECT_TRUE(contains(refusal(parts), "version is '3'; this library reads 2"));
   EXPECT_TRUE(contains(message_of<FormatError>([&] { read_checkpoint(directory_ / "none"); }), "No such file"));
 }
 

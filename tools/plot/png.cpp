@@ -1,8 +1,9 @@
 // The one place that includes stb_image_write.
-#include <span>
+#include <string_view>
+#include <vector>
 
 #include "ebmcuda/error.hpp"
-#include "tools/outputs.hpp"
+#include "ebmcuda/files.hpp"
 #include "tools/plot/canvas.hpp"
 
 #pragma GCC diagnostic push
@@ -29,7 +30,7 @@ void write_png(const std::filesystem::path& path, const Canvas& canvas) {
       0) {
     throw WriteError(path.string(), "the picture could not be encoded");
   }
-  write_file(path, file);
+  write_file(path, std::string_view(reinterpret_cast<const char*>(file.data()), file.size()));
 }
 
 }  // namespace ebm::tools
