@@ -79,7 +79,7 @@ Json describe_run(const TrainingRun& run, const Device& device) {
   Json json{{"checkpoint",
              {{"iteration", run.iteration}, {"iterations", run.options.iterations}, {"finished", run.finished()}}}};
   Json settings = Json::object();
-  for (const auto& [name, value] : settings_of(run.options, model.shape(), model.standardization().has_value())) {
+  for (const auto& [name, value] : settings_of(run.options, model.shape(), model.transform().kind())) {
     settings[name] = value;
   }
   json["settings"] = settings;

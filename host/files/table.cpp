@@ -270,10 +270,12 @@ class Fill : public CellSink {
       narrow = static_cast<float>(value);
     }
     if (std::isinf(narrow) && std::isfinite(cell.value)) {
-      source_.file().fail(
-          fmt::format("{}: {} is beyond the range of float32; choose another unit (ebm data FILE "
-                      "--divide V)",
-                      at(row, column), cell.text.empty() ? fmt::format("{}", value) : std::string(cell.text)));
+      const bool rescaled = value != cell.value;
+      const std::string shown = cell.text.empty() ? fmt::format("{}", cell.value) : std::string(cell.text);
+      source_.file().fail(fmt::format(
+          "{}: {} is beyond the range of float32; choose another unit (ebm data FILE "
+          "--divide V)",
+          at(row, column), rescaled ? fmt::format("{}, {} after subtracting and dividing,", shown, value) : shown));
     }
     values[row * selection_.features + slot] = narrow;
     if (!std::isfinite(value)) return;

@@ -38,7 +38,8 @@ BASES = {
 WORK = {"--steps", "--langevin-steps", "--leapfrog-steps", "--ais-temperatures", "--ais-chains", "--quadrature-points",
         "--swap-every", "--replicas", "--chains", "--n", "--batch-size", "--buffer-size", "--hidden"}
 # What the message of a request may name instead of its option.
-ALSO = {"--columns": "DATA", "--chains": "takes", "--langevin-steps": "takes", "--n": "takes",
+ALSO = {"--subtract": "subtracting", "--divide": "dividing", "--clamp": "clamp",
+        "--columns": "DATA", "--chains": "takes", "--langevin-steps": "takes", "--n": "takes",
         "--label-column": "label", "--labels": "label", "--map-labels": "label"}
 MEMORY = 6 << 30
 
