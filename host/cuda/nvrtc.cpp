@@ -105,8 +105,8 @@ DeviceCode compile(const Nvrtc& nvrtc, const std::string& source, const std::str
   const std::string arch = "--gpu-architecture=" + architecture;
   // Lambdas and members that the compiler writes itself are the device's too. As ahead of time (CMakeLists.txt),
   // nothing is fused that fmaf() does not name.
-  const char* options[] = {arch.c_str(), "--std=c++20", "--device-as-default-execution-space"};
-  const nvrtcResult code = nvrtc.compile_program(program, 3, options);
+  const char* options[] = {arch.c_str(), "--std=c++20", "--device-as-default-execution-space", "--fmad=false"};
+  const nvrtcResult code = nvrtc.compile_program(program, 4, options);
   if (code != NVRTC_SUCCESS) {
     std::size_t size = 0;
     std::string log;
