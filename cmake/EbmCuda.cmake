@@ -1,8 +1,9 @@
 # Decides whether the CUDA engine is built, and how. Contract: shared CUDA runtime, PTX embedded beside the machine code, no
 # relocatable device code.
 #
-# AUTO: on when a CUDA compiler is found that works and is new enough. check_language tries it in a project of its own, so
-# that one without a usable host compiler leaves a build for the CPU instead of an error.
+# AUTO: on when a CUDA compiler is found that works and is new enough, with the headers of cuRAND and CUB. check_language
+# tries it in a project of its own, so that one without a usable host compiler leaves a build for the CPU instead of an
+# error.
 set(EBMCUDA_WITH_CUDA OFF)
 if(NOT EBMCUDA_CUDA STREQUAL "OFF")
   include(CheckLanguage)
@@ -20,13 +21,20 @@ if(NOT EBMCUDA_CUDA STREQUAL "OFF")
     endif()
     # The first whose runtime loads kernels that were compiled at run time (cudaLibraryLoadData).
     if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
-      set(EBMCUDA_WITH_CUDA ON)
       find_package(CUDAToolkit REQUIRED)
+      # Toolkits come in parts. (From 13 on CUB is in a folder of its own.)
+      find_path(EBMCUDA_CURAND_HEADERS curand_philox4x32_x.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+      find_path(EBMCUDA_NV_HEADERS nv/target HINTS ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES cccl)
+      find_path(EBMCUDA_CUB_HEADERS cub/block/block_reduce.cuh HINTS ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES cccl)
+      mark_as_advanced(EBMCUDA_CURAND_HEADERS EBMCUDA_NV_HEADERS EBMCUDA_CUB_HEADERS)
+      if(EBMCUDA_CURAND_HEADERS AND EBMCUDA_NV_HEADERS AND EBMCUDA_CUB_HEADERS)
+        set(EBMCUDA_WITH_CUDA ON)
+      endif()
     endif()
   endif()
 endif()
 if(EBMCUDA_CUDA STREQUAL "ON" AND NOT EBMCUDA_WITH_CUDA)
-  message(FATAL_ERROR "EBMCUDA_CUDA=ON, but no CUDA compiler from 12.8 on was found that works; set CUDACXX or use EBMCUDA_CUDA=OFF")
+  message(FATAL_ERROR "EBMCUDA_CUDA=ON, but no CUDA compiler from 12.8 on was found that works, with the headers of cuRAND and CUB; set CUDACXX or use EBMCUDA_CUDA=OFF")
 endif()
 message(STATUS "ebmcuda: CUDA engine ${EBMCUDA_WITH_CUDA}")
 set(EBMCUDA_WITH_CUDA ${EBMCUDA_WITH_CUDA} CACHE INTERNAL "whether the CUDA engine is built")

@@ -52,7 +52,7 @@ def source_of(shape, variant):
 
 
 def nvcc(folder, *options):
-    return subprocess.run(["nvcc", "-std=c++20", "-O3", f"-I{ROOT}", f"-I{ROOT}/include", *options,
+    return subprocess.run(["nvcc", "-std=c++20", "-O3", "-fmad=false", f"-I{ROOT}", f"-I{ROOT}/include", *options,
                            str(folder / "instance.cu")], check=True, capture_output=True, text=True).stderr
 
 

@@ -2,8 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace ebm::cuda {
 namespace {
+
+// Of freed device memory that a context keeps: more than any call's own needs, which are at most two arrays of 256 MiB.
+constexpr std::uint64_t kMostKept = std::uint64_t{1} << 30;
 
 // Errors after which the CUDA context is unusable for the rest of the process (the runtime's documentation says so of
 // each of them).
@@ -33,6 +38,14 @@ bool is_sticky(cudaError_t code) {
 Context::Context(int ordinal, void* stream) : ordinal_(ordinal), owned_(stream == nullptr) {
   const Scope scope(*this);
   check(cudaGetDeviceProperties(&properties_, ordinal), "reading the device's properties");
+  cudaMemPoolProps pool{};
+  pool.allocType = cudaMemAllocationTypePinned;
+  pool.location = {cudaMemLocationTypeDevice, ordinal};
+  cudaMemPool_t made = nullptr;
+  check(cudaMemPoolCreate(&made, &pool), "creating a memory pool");
+  pool_.reset(made);
+  std::uint64_t kept = std::min<std::uint64_t>(properties_.totalGlobalMem / 8, kMostKept);
+  check(cudaMemPoolSetAttribute(made, cudaMemPoolAttrReleaseThreshold, &kept), "setting up the memory pool");
   if (owned_) {
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
   } else {
@@ -41,9 +54,17 @@ Context::Context(int ordinal, void* stream) : ordinal_(ordinal), owned_(stream =
 }
 
 Context::~Context() {
-  if (lost() != nullptr) return;  // a lost context frees everything by itself
-  if (event_ != nullptr) cudaEventDestroy(event_);
-  if (owned_) cudaStreamDestroy(stream_);
+  release([&] {
+    if (event_ != nullptr) cudaEventDestroy(event_);
+    if (owned_) cudaStreamDestroy(stream_);
+    pool_.reset();
+  });
+  static_cast<void>(pool_.release());  // a lost context frees it by itself
+}
+
+int Context::usable_ordinal() const {
+  if (const DeviceError* error = lost()) throw *error;
+  return ordinal_;
 }
 
 void Context::check(cudaError_t code, const char* what, std::size_t bytes) const {
@@ -80,24 +101,28 @@ void Context::order(cudaStream_t first, cudaStream_t later) const {
 
 void Context::synchronize() const { check(cudaStreamSynchronize(stream_), "waiting for the device"); }
 
-Context::Scope::Scope(const Context& context) {
-  if (const DeviceError* lost = context.lost()) throw *lost;
-  context.check(cudaGetDevice(&previous_), "asking for the current device");
-  context.check(cudaSetDevice(context.ordinal_), "choosing the device");
+Context::Scope::Scope(const Context& context) : current_(context.usable_ordinal()) {
+  context.check(current_.code(), "choosing the device");
 }
 
-Context::Scope::~Scope() { cudaSetDevice(previous_); }
-
-Event::Event(std::shared_ptr<const Context> context) : context_(std::move(context)) {
-  context_->check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming | cudaEventBlockingSync),
-                  "creating an event");
+Event::Event(std::shared_ptr<const Context> context, Kind kind) : context_(std::move(context)) {
+  const unsigned timing = kind == Kind::timed ? cudaEventDefault : cudaEventDisableTiming;
+  context_->check(cudaEventCreateWithFlags(&event_, timing | cudaEventBlockingSync), "creating an event");
 }
 
 Event::~Event() {
-  if (!context_->lost()) cudaEventDestroy(event_);
+  context_->release([&] { cudaEventDestroy(event_); });
 }
 
 void Event::record() { context_->check(cudaEventRecord(event_, context_->stream()), "recording an event"); }
+std::optional<double> Event::seconds_since(const Event& earlier) const {
+  const cudaError_t state = cudaEventQuery(event_);  // "not ready" leaves no error behind
+  if (state == cudaErrorNotReady) return {};
+  float milliseconds = 0.0f;
+  context_->check(state, "asking for an event");
+  context_->check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "measuring a launch");
+  return static_cast<double>(milliseconds) * 1e-3;
+}
 void Event::wait() const { context_->check(cudaEventSynchronize(event_), "waiting for an event"); }
 
 }  // namespace ebm::cuda

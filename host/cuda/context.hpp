@@ -9,8 +9,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <type_traits>
 
 #include "ebmcuda/error.hpp"
+#include "host/cuda/current_device.hpp"
+#include "kernels/launch.hpp"
 
 namespace ebm::cuda {
 
@@ -29,45 +32,66 @@ class Context {
 
   cudaStream_t stream() const noexcept { return stream_; }
   int ordinal() const noexcept { return ordinal_; }
+  // Device memory comes from a pool of the context's own, which keeps what is freed up to a limit: the next allocation
+  // need not map memory again, and what the caller's own allocations do is left alone.
+  cudaMemPool_t pool() const noexcept { return pool_.get(); }
   const cudaDeviceProp& properties() const noexcept { return properties_; }
   // The sticky error that ended this context; null: none did. Any thread may find it, and all may ask.
   const DeviceError* lost() const noexcept { return lost_.load(std::memory_order_acquire); }
+  KernelLimits& kernel_limits() const noexcept { return kernel_limits_; }
+  // Runs `free` with the device current, unless the context is lost, which frees everything by itself: for destructors,
+  // which may run on any thread and outside a Scope.
+  template <class Free>
+  void release(Free&& free) const noexcept {
+    if (lost() != nullptr) return;
+    const CurrentDevice here(ordinal_);
+    if (here.code() == cudaSuccess) free();
+  }
   // Work that is queued on `later` from now on waits for what is queued on `first`; the host does not.
   void order(cudaStream_t first, cudaStream_t later) const;
 
-  // Makes the context's device current and puts the caller's back afterwards. Throws the first sticky error when the
-  // context is lost.
+  // Makes the context's device current and puts back afterwards what the caller had (CurrentDevice). Throws the first
+  // sticky error when the context is lost.
   class Scope {
    public:
     explicit Scope(const Context& context);
-    ~Scope();
-    Scope(const Scope&) = delete;
-    Scope& operator=(const Scope&) = delete;
 
    private:
-    int previous_ = 0;
+    CurrentDevice current_;
   };
 
  private:
+  // Throws the sticky error that ended this context, if one did.
+  int usable_ordinal() const;
+
+  struct DestroyPool {
+    void operator()(cudaMemPool_t pool) const { cudaMemPoolDestroy(pool); }
+  };
+
   int ordinal_;
   bool owned_;
+  std::unique_ptr<std::remove_pointer_t<cudaMemPool_t>, DestroyPool> pool_;
   cudaStream_t stream_ = nullptr;
   cudaDeviceProp properties_{};
+  mutable KernelLimits kernel_limits_;
   mutable std::mutex mutex_;  // of what follows
   mutable cudaEvent_t event_ = nullptr;
   mutable std::optional<DeviceError> first_error_;
   mutable std::atomic<const DeviceError*> lost_ = nullptr;  // first_error_, once it is there
 };
 
-// A CUDA event without timing; the host waits on it without stopping the stream.
+// A CUDA event; the host waits on it without stopping the stream.
 class Event {
  public:
-  explicit Event(std::shared_ptr<const Context> context);
+  enum class Kind { untimed, timed };
+  explicit Event(std::shared_ptr<const Context> context, Kind kind = Kind::untimed);
   ~Event();
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   void record();
   void wait() const;
+  // Between the last records of two timed events; none where the device has not come to this one.
+  std::optional<double> seconds_since(const Event& earlier) const;
 
  private:
   std::shared_ptr<const Context> context_;

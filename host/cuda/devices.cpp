@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
+#include "host/cuda/current_device.hpp"
 #include "kernels/energy/image.hpp"
 
 namespace ebm::cuda {
@@ -17,12 +18,8 @@ int device_count() noexcept {
 }
 
 bool device_works(int ordinal) noexcept {
-  int previous = 0;
-  if (cudaGetDevice(&previous) == cudaSuccess && cudaSetDevice(ordinal) == cudaSuccess) {
-    const bool works = check_kernels_for_device() == cudaSuccess;
-    cudaSetDevice(previous);
-    if (works) return true;
-  }
+  const CurrentDevice here(ordinal);
+  if (here.code() == cudaSuccess && check_kernels_for_device() == cudaSuccess) return true;
   cudaGetLastError();  // the answer is no, which a later call must not find
   return false;
 }

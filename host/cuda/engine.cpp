@@ -8,6 +8,7 @@
 #include "host/core/check.hpp"
 #include "host/cuda/batch_gradient.hpp"
 #include "host/cuda/devices.hpp"
+#include "host/cuda/launch_pace.hpp"
 #include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
 #include "host/cuda/recorded_training.hpp"
@@ -77,9 +78,14 @@ class CudaChainSet final : public ChainSet {
     StepView view = step_->view();
     view.beta = beta;
     if (base_) base_->apply(&view);
+    if (!timer_) {
+      const LaunchPace pace(n_,
+                            guess_of_evaluation(n_, network_->view().parameters, network_->limits().multiprocessors));
+      timer_.emplace(context_, pace);
+    }
     std::int64_t done = 0;
     do {
-      const std::int64_t part = std::min(n - done, kMostTransitions);
+      const std::int64_t part = timer_->next(n - done, transition.evaluations);
       launch(view, part);
       known_ = kept_.has_value() && is_metropolis(transition.kind);
       done += part;
@@ -169,8 +175,6 @@ class CudaChainSet final : public ChainSet {
   }
 
  private:
-  static constexpr std::int64_t kMostTransitions = 1 << 30;  // in a launch, which counts in 32 bits per thread
-
   // E, E0 and their gradients at the current positions, on the device.
   struct Kept {
     Kept(const std::shared_ptr<const Context>& context, std::size_t chains, std::size_t values)
@@ -184,13 +188,18 @@ class CudaChainSet final : public ChainSet {
   void launch(const StepView& step, std::int64_t n) {
     const ChainsView view = chains();
     if (mma_ != nullptr && mma_->serves(step.kind, view.beta != nullptr)) {
+      mma_->prepare(step, view.beta != nullptr);  // before the clock runs: it may compile
+      timer_->start();
       mma_->launch(view, step, n, counts_.data(), context_->stream());
+      timer_->stop(n * step.evaluations);
       gradient_kept_ = false;  // these kernels look again where they begin
       return;
     }
     const TilePlan& plan = plan_for(rows_of(step.kind));
+    timer_->start();
     context_->check(launch_chains(plan, network_->view(), view, step, n, counts_.data(), context_->stream()),
                     "launching the chains");
+    timer_->stop(n * step.evaluations);
     gradient_kept_ = kept_.has_value();
   }
 
@@ -236,6 +245,7 @@ class CudaChainSet final : public ChainSet {
   std::uint64_t chain_steps_ = 0;    // of the same runs
   Transition transition_;            // what step_ was made of
   std::optional<DeviceTransition> step_;
+  std::optional<LaunchTimer> timer_;
   std::optional<OwnedPlan> plan_;
   int plan_rows_ = 0;
   std::optional<DeviceBase> base_;

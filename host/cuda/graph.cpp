@@ -3,7 +3,7 @@
 namespace ebm::cuda {
 
 Graph::~Graph() {
-  if (!context_->lost()) cudaGraphExecDestroy(executable_);
+  context_->release([&] { cudaGraphExecDestroy(executable_); });
 }
 
 void Graph::launch() const {
@@ -15,7 +15,7 @@ Graph::CaptureStream::CaptureStream(const Context& context) : context_(context) 
 }
 
 Graph::CaptureStream::~CaptureStream() {
-  if (!context_.lost()) cudaStreamDestroy(stream_);
+  context_.release([&] { cudaStreamDestroy(stream_); });
 }
 
 void Graph::CaptureStream::begin() const {

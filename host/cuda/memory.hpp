@@ -27,7 +27,8 @@ class DeviceArray {
                         "more device memory asked for than can be addressed");
     }
     void* p = nullptr;
-    context_->check(cudaMallocAsync(&p, size * sizeof(T), context_->stream()), "allocating", size * sizeof(T));
+    context_->check(cudaMallocFromPoolAsync(&p, size * sizeof(T), context_->pool(), context_->stream()), "allocating",
+                    size * sizeof(T));
     data_ = static_cast<T*>(p);
   }
   DeviceArray(std::shared_ptr<const Context> context, std::span<const T> values)
@@ -41,7 +42,7 @@ class DeviceArray {
     return *this;
   }
   ~DeviceArray() {
-    if (data_ != nullptr && !context_->lost()) cudaFreeAsync(data_, context_->stream());
+    if (data_ != nullptr) context_->release([&] { cudaFreeAsync(data_, context_->stream()); });
   }
 
   T* data() noexcept { return data_; }
@@ -95,7 +96,7 @@ class PinnedArray {
   PinnedArray(const PinnedArray&) = delete;
   PinnedArray& operator=(const PinnedArray&) = delete;
   ~PinnedArray() {
-    if (!context_->lost()) cudaFreeHost(data_);
+    context_->release([&] { cudaFreeHost(data_); });
   }
   T* data() noexcept { return data_; }
   T& operator[](std::size_t i) noexcept { return data_[i]; }

@@ -171,7 +171,8 @@ void MmaNetwork::launch(const ChainsView& chains, const StepView& step, std::int
   const void* const kernel = prepare(step, tempered);
   const auto plan = choose_mma_plan(shape_, variant_of(step, tempered), limits_, chains.n);
   const MmaArguments arguments{net_, {bytes_.data()}, chains, step, n, counts};
-  context_->check(launch_mma_chains(kernel, plan.value(), arguments, stream), "launching the tensor-core chains");
+  context_->check(launch_mma_chains(kernel, plan.value(), arguments, context_->kernel_limits(), stream),
+                  "launching the tensor-core chains");
 }
 
 std::string MmaNetwork::describe() const {

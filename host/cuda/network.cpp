@@ -1,6 +1,7 @@
 #include "host/cuda/network.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/energy/image.hpp"
 
@@ -125,17 +126,17 @@ OwnedPlan::OwnedPlan(const Network& network, const TileNeeds& needs, std::int64_
                 choose_policy(network.view(), tile_layout(network.view(), needs), network.limits(), n)) {}
 
 OwnedPlan::OwnedPlan(const Network& network, const TileNeeds& needs, std::int64_t n, const TilePolicy& policy)
-    : plan_{policy, tile_layout(network.view(), needs), 0, nullptr, 0} {
-  const cudaDeviceProp& p = network.context()->properties();
+    : plan_{policy,
+            tile_layout(network.view(), needs),
+            0,
+            network.limits().multiprocessors,
+            nullptr,
+            std::numeric_limits<int>::max(),
+            &network.context()->kernel_limits()} {
   plan_.shared_bytes = shared_bytes(network.view(), plan_.layout, policy);
-  const std::size_t by_threads =
-      static_cast<std::size_t>(p.maxThreadsPerMultiProcessor) / static_cast<std::size_t>(kPartsPerChain * policy.tile);
-  const std::size_t by_memory = p.sharedMemPerMultiprocessor / std::max<std::size_t>(plan_.shared_bytes, 1);
-  const auto per_multiprocessor = static_cast<int>(std::clamp<std::size_t>(std::min(by_threads, by_memory), 1, 8));
-  plan_.blocks = p.multiProcessorCount * per_multiprocessor;
   if (policy.state_shared) return;
   const std::int64_t tiles = (n + policy.tile - 1) / policy.tile;
-  plan_.blocks = static_cast<int>(std::clamp<std::int64_t>(tiles, 1, 2 * p.multiProcessorCount));
+  plan_.blocks = static_cast<int>(std::clamp<std::int64_t>(tiles, 1, 2 * plan_.multiprocessors));
   slab_ = DeviceArray<float>(network.context(), static_cast<std::size_t>(plan_.blocks) *
                                                     static_cast<std::size_t>(plan_.layout.rows) *
                                                     static_cast<std::size_t>(policy.tile));

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "ebmcuda/error.hpp"
+#include "host/cuda/nvrtc_places.hpp"
 
 namespace ebm::cuda {
 namespace {
@@ -21,27 +22,11 @@ bool take(void* library, const char* name, Function& function) {
   return function != nullptr;
 }
 
-std::optional<Nvrtc> open() {
-  // The name without a version is a development link and may be any version's: it comes last and is asked.
-  for (const std::string& name : {fmt::format("libnvrtc.so.{}", CUDART_VERSION / 1000), std::string("libnvrtc.so")}) {
-    void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) continue;
-    Nvrtc n{};
-    int major = 0, minor = 0;
-    if (take(library, "nvrtcVersion", n.version) && take(library, "nvrtcGetNumSupportedArchs", n.architecture_count) &&
-        take(library, "nvrtcGetSupportedArchs", n.architectures) &&
-        take(library, "nvrtcCreateProgram", n.create_program) &&
-        take(library, "nvrtcDestroyProgram", n.destroy_program) &&
-        take(library, "nvrtcCompileProgram", n.compile_program) &&
-        take(library, "nvrtcGetProgramLogSize", n.log_size) && take(library, "nvrtcGetProgramLog", n.log) &&
-        take(library, "nvrtcGetCUBINSize", n.cubin_size) && take(library, "nvrtcGetCUBIN", n.cubin) &&
-        take(library, "nvrtcGetPTXSize", n.ptx_size) && take(library, "nvrtcGetPTX", n.ptx) &&
-        n.version(&major, &minor) == NVRTC_SUCCESS && major == CUDART_VERSION / 1000) {
-      return n;  // stays open for the life of the process
-    }
-    dlclose(library);
-  }
-  return {};
+// The file that a function of a library came from.
+template <class Function>
+std::string file_of(Function* function) {
+  Dl_info info{};
+  return dladdr(reinterpret_cast<const void*>(function), &info) != 0 && info.dli_fname != nullptr ? info.dli_fname : "";
 }
 
 std::string first_line_with_error(const std::string& log) {
@@ -53,11 +38,36 @@ std::string first_line_with_error(const std::string& log) {
 
 }  // namespace
 
+std::optional<Nvrtc> Nvrtc::look() {
+  constexpr int kVersion = CUDART_VERSION / 1000;
+  for (const std::string& name : nvrtc_places(kVersion)) {
+    void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) continue;
+    Nvrtc n{};
+    int major = 0, minor = 0;
+    // A file may bear another version's name: it is asked.
+    if (take(library, "nvrtcVersion", n.version) && take(library, "nvrtcGetNumSupportedArchs", n.architecture_count) &&
+        take(library, "nvrtcGetSupportedArchs", n.architectures) &&
+        take(library, "nvrtcCreateProgram", n.create_program) &&
+        take(library, "nvrtcDestroyProgram", n.destroy_program) &&
+        take(library, "nvrtcCompileProgram", n.compile_program) &&
+        take(library, "nvrtcGetProgramLogSize", n.log_size) && take(library, "nvrtcGetProgramLog", n.log) &&
+        take(library, "nvrtcGetCUBINSize", n.cubin_size) && take(library, "nvrtcGetCUBIN", n.cubin) &&
+        take(library, "nvrtcGetPTXSize", n.ptx_size) && take(library, "nvrtcGetPTX", n.ptx) &&
+        n.version(&major, &minor) == NVRTC_SUCCESS && major == kVersion) {
+      n.path = file_of(n.version);
+      return n;  // stays open for the life of the process
+    }
+    dlclose(library);
+  }
+  return {};
+}
+
 const Nvrtc* Nvrtc::find() {
   // Read at every call, so that a program may change its mind; what was compiled before stays.
   const char* wanted = std::getenv("EBMCUDA_RUNTIME_COMPILER");
   if (wanted != nullptr && std::string_view(wanted) == "off") return nullptr;
-  static const std::optional<Nvrtc> found = open();
+  static const std::optional<Nvrtc> found = look();
   return found ? &*found : nullptr;
 }
 
@@ -93,9 +103,10 @@ DeviceCode compile(const Nvrtc& nvrtc, const std::string& source, const std::str
   const std::unique_ptr<nvrtcProgram, decltype(destroy)> owner(&program, destroy);
 
   const std::string arch = "--gpu-architecture=" + architecture;
-  // Lambdas and members that the compiler writes itself are the device's too.
-  const char* options[] = {arch.c_str(), "--std=c++20", "--device-as-default-execution-space"};
-  const nvrtcResult code = nvrtc.compile_program(program, 3, options);
+  // Lambdas and members that the compiler writes itself are the device's too. As ahead of time (CMakeLists.txt),
+  // nothing is fused that fmaf() does not name.
+  const char* options[] = {arch.c_str(), "--std=c++20", "--device-as-default-execution-space", "--fmad=false"};
+  const nvrtcResult code = nvrtc.compile_program(program, 4, options);
   if (code != NVRTC_SUCCESS) {
     std::size_t size = 0;
     std::string log;

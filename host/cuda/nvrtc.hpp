@@ -3,6 +3,7 @@
 
 #include <nvrtc.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,13 @@ struct Nvrtc {
   decltype(&nvrtcGetPTXSize) ptx_size;
   decltype(&nvrtcGetPTX) ptx;
 
-  // Null when no libnvrtc of this CUDA version is installed, or the environment says EBMCUDA_RUNTIME_COMPILER=off.
+  std::string path;  // of the library's file
+
+  // Null when no libnvrtc of this CUDA version is in any of nvrtc_places(), or the environment says
+  // EBMCUDA_RUNTIME_COMPILER=off. Looks once in the life of the process.
   static const Nvrtc* find();
+  // Looks now.
+  static std::optional<Nvrtc> look();
 };
 
 // A header of the library's own kernels, as they are included: {"kernels/math/philox.hpp", "..."}. Written by the

@@ -59,6 +59,7 @@ class RecordedTraining final : public TrainingPrimitives {
         cross_entropy_(context_, batch_labels_.size()),
         chains_plan_(network_, {.rows = rows_of(plan_.transition.kind)}, plan_.batch_size),
         gradient_(network_, 2, plan_.batch_size),
+        squares_(context_, norm_blocks(network_.view().parameters)),
         ring_(context_, kRing),
         records_{PinnedArray<IterationRecord>(context_, kRing), PinnedArray<IterationRecord>(context_, kRing)},
         copied_{Event(context_), Event(context_)},
@@ -119,6 +120,7 @@ class RecordedTraining final : public TrainingPrimitives {
     view.cross_entropy = cross_entropy_.data();
     view.gradient = gradient_.gradient().data();
     view.parameters = network_.view().parameters;
+    view.squares = squares_.data();
     view.ring = ring_.data();
     view.ring_size = kRing;
     context_->check(launch_conclude(view, recording_), "launching the iteration's conclusion");
@@ -253,6 +255,7 @@ class RecordedTraining final : public TrainingPrimitives {
   DeviceArray<DeviceClock> clock_;
   OwnedPlan chains_plan_;
   BatchGradient gradient_;
+  DeviceArray<double> squares_;
   DeviceArray<IterationRecord> ring_;
   PinnedArray<IterationRecord> records_[2];
   Event copied_[2];

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 
+#include "host/cuda/devices.hpp"
 #include "host/cuda/kernel_cache.hpp"
 #include "host/cuda/nvrtc.hpp"
 
@@ -47,6 +48,14 @@ const void* function_of(const std::string& code, const std::string& name) {
 }
 
 }  // namespace
+
+std::string compiler_detail() {
+  const Nvrtc* const nvrtc = Nvrtc::find();
+  if (nvrtc == nullptr) return "run-time compiler none";
+  int major = 0, minor = 0;
+  nvrtc->version(&major, &minor);
+  return fmt::format("run-time compiler NVRTC {}.{}, {}", major, minor, nvrtc->path);
+}
 
 bool runtime_compiler_available() { return Nvrtc::find() != nullptr; }
 

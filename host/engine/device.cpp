@@ -81,7 +81,7 @@ std::vector<std::string> build_description() {
   return {
     "version " EBMCUDA_VERSION,
 #if EBMCUDA_WITH_CUDA
-        "cuda on",
+        "cuda on", cuda::compiler_detail(),
 #else
         "cuda off",
 #endif

@@ -105,9 +105,8 @@ cudaError_t launch_sampler(const TilePlan& plan, const ChainArguments& arguments
 cudaError_t launch_uniform_start(const ChainsView& chains, const StepView& step, int dim, cudaStream_t stream) {
   const int blocks_per_chain = padded(dim) / 4;
   const std::int64_t threads = chains.n * blocks_per_chain;
-  uniform_start_kernel<<<static_cast<unsigned>((threads + 255) / 256), 256, 0, stream>>>(chains, step, dim,
-                                                                                         blocks_per_chain);
-  return cudaGetLastError();
+  return launch(uniform_start_kernel, static_cast<unsigned>((threads + 255) / 256), 256, 0, stream, chains, step, dim,
+                blocks_per_chain);
 }
 
 cudaError_t launch_chains(const TilePlan& plan, const NetworkView& net, const ChainsView& chains, const StepView& step,

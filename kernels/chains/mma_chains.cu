@@ -4,6 +4,7 @@
 #include <cuda_fp16.h>
 
 #include "kernels/energy/mma.cuh"
+#include "kernels/launch.hpp"
 
 namespace ebm {
 
@@ -84,15 +85,13 @@ const void* compiled_mma_kernel(const MmaShape& shape, const MmaVariant& variant
 cudaError_t launch_fill_mma_image(const NetworkView& net, const MmaShape& shape, const MmaImage& image,
                                   const float* parameters, const int* stopped, cudaStream_t stream) {
   const int threads = shape.matrices_bytes() / 2 + shape.tail_offset() + 4;
-  fill_mma_image_kernel<<<static_cast<unsigned>((threads + 255) / 256), 256, 0, stream>>>(net, shape, image.data,
-                                                                                          parameters, stopped);
-  return cudaGetLastError();
+  return launch(fill_mma_image_kernel, static_cast<unsigned>((threads + 255) / 256), 256, 0, stream, net, shape,
+                image.data, parameters, stopped);
 }
 
 cudaError_t launch_mma_chains(const void* kernel, const MmaPlan& plan, const MmaArguments& arguments,
-                              cudaStream_t stream) {
-  const cudaError_t code =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.shared_bytes));
+                              KernelLimits& limits, cudaStream_t stream) {
+  const cudaError_t code = limits.open(kernel);
   if (code != cudaSuccess) return code;
   void* pointers[] = {const_cast<MmaArguments*>(&arguments)};
   return cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(plan.blocks)),

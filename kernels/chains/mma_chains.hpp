@@ -51,7 +51,7 @@ inline constexpr MmaShape kCompiledMmaShapes[] = {
 cudaError_t launch_fill_mma_image(const NetworkView& net, const MmaShape& shape, const MmaImage& image,
                                   const float* parameters, const int* stopped, cudaStream_t stream);
 cudaError_t launch_mma_chains(const void* kernel, const MmaPlan& plan, const MmaArguments& arguments,
-                              cudaStream_t stream);
+                              KernelLimits& limits, cudaStream_t stream);
 #endif
 
 }  // namespace ebm

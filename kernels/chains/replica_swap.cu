@@ -1,6 +1,8 @@
 // Parallel tempering: neighbouring replicas of a chain swap their states. A warp per chain; its lanes share the rows.
 #include "kernels/chains/replica_swap.hpp"
 
+#include "kernels/launch.hpp"
+
 namespace ebm {
 namespace {
 
@@ -53,8 +55,7 @@ __global__ void __launch_bounds__(32 * kWarps) swap_replicas_kernel(const __grid
 
 cudaError_t launch_swap_replicas(const ReplicaView& view, cudaStream_t stream) {
   const std::int64_t blocks = (view.n_chains + kWarps - 1) / kWarps;
-  swap_replicas_kernel<<<static_cast<unsigned>(blocks), 32 * kWarps, 0, stream>>>(view);
-  return cudaGetLastError();
+  return launch(swap_replicas_kernel, static_cast<unsigned>(blocks), 32 * kWarps, 0, stream, view);
 }
 
 }  // namespace ebm

@@ -1,9 +1,11 @@
 // What every tile kernel begins with: its block's memory, and the launch by policy.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
 #include "kernels/energy/energy.cuh"
+#include "kernels/launch.hpp"
 
 namespace ebm {
 
@@ -41,13 +43,15 @@ template <class Select>
 cudaError_t launch_tiles(const TilePlan& plan, std::int64_t n, cudaStream_t stream, Select&& select) {
   const auto launch = [&](auto tile, auto weights_shared, auto state_shared) {
     const auto chosen = select(tile, weights_shared, state_shared);
-    const cudaError_t code = cudaFuncSetAttribute(chosen.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                  static_cast<int>(plan.shared_bytes));
+    const void* const kernel = reinterpret_cast<const void*>(chosen.kernel);
+    int resident = 0;
+    cudaError_t code = plan.limits->open(kernel);
+    if (code == cudaSuccess) code = plan.limits->resident(kernel, kParts * tile(), plan.shared_bytes, &resident);
     if (code != cudaSuccess) return code;
     const std::int64_t tiles = (n + tile() - 1) / tile();
-    const auto blocks = static_cast<unsigned>(tiles < plan.blocks ? tiles : plan.blocks);
-    chosen.kernel<<<blocks, kParts * tile(), plan.shared_bytes, stream>>>(chosen.arguments);
-    return cudaGetLastError();
+    const std::int64_t held = static_cast<std::int64_t>(plan.multiprocessors) * std::max(resident, 1);
+    const auto blocks = static_cast<unsigned>(std::min({tiles, held, static_cast<std::int64_t>(plan.blocks)}));
+    return ebm::launch(chosen.kernel, blocks, kParts * tile(), plan.shared_bytes, stream, chosen.arguments);
   };
   using Wide = std::integral_constant<int, 32>;
   using Narrow = std::integral_constant<int, 8>;

@@ -23,11 +23,16 @@ struct NoObserver {
 
 // How dE/df is weighted: by 1 for sampling, by a chain's share of the loss for training.
 struct UnitSeed {
-  static constexpr bool kUnit = true;
+  static constexpr bool kUnit = true, kSlopes = true;
   __device__ float energy_factor(float) const { return 1.0f; }
   __device__ int label() const { return -1; }
   __device__ float label_factor() const { return 0.0f; }
   __device__ void cross_entropy(float) const {}
+};
+
+// For the energy alone: no delta is made.
+struct NoSeed : UnitSeed {
+  static constexpr bool kSlopes = false;
 };
 
 template <int Tile>
@@ -55,6 +60,12 @@ struct Evaluator {
     return energy;
   }
 
+  // The same E(x), bit for bit, and no gradient.
+  __device__ float energy(const float* x) const {
+    forward(x, NoObserver{});
+    return head(x, NoSeed{});
+  }
+
   // a_l and act'(z_l) of the hidden layers. x must be ready; so are the results.
   template <class Observer>
   __device__ void forward(const float* x, const Observer& observer) const {
@@ -72,7 +83,8 @@ struct Evaluator {
     }
   }
 
-  // E(x); turns the last layer's derivatives into seed dE/dz and leaves seed dE/df in the head rows.
+  // E(x); turns the last layer's derivatives into seed dE/dz and leaves seed dE/df in the head rows, with NoSeed
+  // neither.
   template <class Seed>
   __device__ float head(const float* x, const Seed& seed) const {
     return net.logits ? logits_head(x, seed) : scalar_head(x, seed);
@@ -156,6 +168,10 @@ struct Evaluator {
     float part = 0.0f;
     for (int j = lane.part; j < last.in; j += kParts) part = fmaf(w[j], a[j * Tile + lane.chain], part);
     const float energy = sum_over_parts(part + confinement_part(x)) + image[last.bias];
+    if constexpr (!Seed::kSlopes) {
+      __syncthreads();
+      return energy;
+    }
     const float factor = seed.energy_factor(energy);
     float* delta = row(layout.delta[net.layers - 2]);
     for (int j = lane.part; j < last.in_pad; j += kParts) {
@@ -183,6 +199,10 @@ struct Evaluator {
     const float log_sum = high + logf(total);
     __syncthreads();
     const float energy = sum_over_parts(confinement_part(x)) - log_sum;
+    if constexpr (!Seed::kSlopes) {
+      __syncthreads();
+      return energy;
+    }
     const float factor = seed.energy_factor(energy);
     const int label = seed.label();
     if (label >= 0) seed.cross_entropy(log_sum - f[label * Tile]);

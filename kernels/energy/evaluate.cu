@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kParts* Tile) evaluate_kernel(const __grid_con
       __syncthreads();
       continue;
     }
-    const float energy = evaluator.energy_gradient(x, gradient);
+    const float energy = view.gradient != nullptr ? evaluator.energy_gradient(x, gradient) : evaluator.energy(x);
     if (exists) {
       if (lane.part == 0 && view.energy != nullptr) view.energy[row] = energy;
       for (int d = lane.part; d < dim && view.gradient != nullptr; d += kParts) {

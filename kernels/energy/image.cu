@@ -1,6 +1,8 @@
 // Parameters to the layout that the tile kernels read.
 #include "kernels/energy/image.hpp"
 
+#include "kernels/launch.hpp"
+
 namespace ebm {
 namespace {
 
@@ -12,8 +14,8 @@ __global__ void fill_image_kernel(const __grid_constant__ NetworkView net, const
 }  // namespace
 
 cudaError_t launch_fill_image(const NetworkView& net, const float* parameters, float* image, cudaStream_t stream) {
-  fill_image_kernel<<<static_cast<unsigned>((net.parameters + 255) / 256), 256, 0, stream>>>(net, parameters, image);
-  return cudaGetLastError();
+  return launch(fill_image_kernel, static_cast<unsigned>((net.parameters + 255) / 256), 256, 0, stream, net, parameters,
+                image);
 }
 
 cudaError_t check_kernels_for_device() {

@@ -111,6 +111,7 @@ struct MmaNetworkPass {
   template <bool WantEnergy, class Gradient>
   __device__ __forceinline__ void evaluate(const typename C::Input& input, float (&partial)[2],
                                            Gradient&& gradient) const {
+    __syncwarp();  // ldmatrix and mma want the lanes together, which a branch of the sampler may have parted
     partial[0] = partial[1] = 0.0f;
     pass<0, WantEnergy>(input, partial, [&](int first, auto& sum) {
 #pragma unroll

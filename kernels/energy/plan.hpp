@@ -6,6 +6,8 @@
 
 namespace ebm {
 
+class KernelLimits;  // kernels/launch.hpp
+
 struct TileLayout {  // numbers of rows (of one float per chain) from the start of the working memory
   int x, gradient;   // the sampler's rows, padded(D) each: these two, and behind them what else it asks for
   int own_gradient;  // of E alone, for chains that keep it
@@ -33,8 +35,10 @@ struct TilePlan {
   TilePolicy policy;
   TileLayout layout;
   std::size_t shared_bytes;
+  int multiprocessors;
   float* slab;  // [blocks, layout.rows, tile], when the state is not shared
-  int blocks;   // at most this many; fewer tiles, fewer blocks
+  int blocks;   // at most this many: fewer where there are fewer tiles or the device holds fewer
+  KernelLimits* limits;
 };
 
 }  // namespace ebm

@@ -49,7 +49,8 @@ EBM_HD inline NormalPair normal_pair(std::uint32_t r_a, std::uint32_t r_b) {
 __device__ __forceinline__ NormalPair fast_normal_pair(std::uint32_t r_a, std::uint32_t r_b) {
   float log2_u, rho;
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(log2_u) : "f"(unit_float(r_a)));
-  asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(rho) : "f"(log2_u * -1.3862943611198906f));              // -2 ln u
+  // -2 ln u; near u = 1 the approximate logarithm may lie on the wrong side of 0, by 2^-22.
+  asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(rho) : "f"(fabsf(log2_u * 1.3862943611198906f)));
   const float angle = static_cast<float>(static_cast<std::int32_t>(r_b)) * 1.4629180792671596e-9f;  // pi 2^-31
   return {rho * __sinf(angle), rho * __cosf(angle)};
 }

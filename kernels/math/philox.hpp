@@ -1,9 +1,13 @@
 // The library's random bits: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, SC11), stateless, with the counter layout of
-// docs/reproducibility.md. Written once for the host, CUDA and NVRTC; the CPU engine's vector form is tested against
-// it.
+// docs/reproducibility.md. On a GPU the rounds are cuRAND's own device function, which gives the same bits; the host
+// has them below, and the CPU engine's vector form is tested against those.
 #pragma once
 
 #include "kernels/math/portable.hpp"
+
+#if defined(__CUDACC__)
+#include <curand_philox4x32_x.h>
+#endif
 
 namespace ebm {
 
@@ -54,27 +58,21 @@ EBM_HD constexpr PhiloxCounter philox_counter(Purpose purpose, std::uint64_t cha
           (static_cast<std::uint32_t>(chain >> 32) & 0xFFFFFFu) | static_cast<std::uint32_t>(purpose) << 24};
 }
 
-struct WideProduct {
-  std::uint32_t high, low;
-};
-EBM_HD constexpr WideProduct wide_product(std::uint32_t a, std::uint32_t b) {
-#if defined(__CUDA_ARCH__)
-  // One instruction; of the 64-bit product nvcc makes two.
-  return {__umulhi(a, b), a * b};
-#else
-  const std::uint64_t product = static_cast<std::uint64_t>(a) * b;
-  return {static_cast<std::uint32_t>(product >> 32), static_cast<std::uint32_t>(product)};
-#endif
-}
-
 EBM_HD constexpr PhiloxWords philox(PhiloxCounter c, PhiloxKey k) {
+#if defined(__CUDA_ARCH__)
+  const uint4 r = curand_Philox4x32_10(uint4{c.c0, c.c1, c.c2, c.c3}, uint2{k.k0, k.k1});
+  return {r.x, r.y, r.z, r.w};
+#else
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    const WideProduct p0 = wide_product(kPhiloxM0, c.c0), p1 = wide_product(kPhiloxM1, c.c2);
-    c = {p1.high ^ c.c1 ^ k.k0, p1.low, p0.high ^ c.c3 ^ k.k1, p0.low};
+    const std::uint64_t p0 = static_cast<std::uint64_t>(kPhiloxM0) * c.c0;
+    const std::uint64_t p1 = static_cast<std::uint64_t>(kPhiloxM1) * c.c2;
+    c = {static_cast<std::uint32_t>(p1 >> 32) ^ c.c1 ^ k.k0, static_cast<std::uint32_t>(p1),
+         static_cast<std::uint32_t>(p0 >> 32) ^ c.c3 ^ k.k1, static_cast<std::uint32_t>(p0)};
     k.k0 += kPhiloxW0;
     k.k1 += kPhiloxW1;
   }
   return {c.c0, c.c1, c.c2, c.c3};
+#endif
 }
 
 EBM_HD constexpr PhiloxWords philox(std::uint64_t seed, Purpose purpose, std::uint64_t chain, std::uint64_t step,
@@ -83,7 +81,13 @@ EBM_HD constexpr PhiloxWords philox(std::uint64_t seed, Purpose purpose, std::ui
 }
 
 // u = (r + 0.5) 2^-32, rounded to float: in (0, 1], never 0. (1 only by rounding, for r >= 2^32 - 128.)
-EBM_HD constexpr float unit_float(std::uint32_t r) { return static_cast<float>(r) * 0x1p-32f + 0x1p-33f; }
+EBM_HD constexpr float unit_float(std::uint32_t r) {
+#if defined(__CUDA_ARCH__)
+  return fmaf(static_cast<float>(r), 0x1p-32f, 0x1p-33f);  // the product is exact: the same number
+#else
+  return static_cast<float>(r) * 0x1p-32f + 0x1p-33f;
+#endif
+}
 // The same number exactly, in (0, 1).
 EBM_HD constexpr double unit_double(std::uint32_t r) { return (static_cast<double>(r) + 0.5) * 0x1p-32; }
 

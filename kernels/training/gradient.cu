@@ -33,7 +33,7 @@ struct KeepActivations {
 };
 
 struct LossSeed {
-  static constexpr bool kUnit = false;
+  static constexpr bool kUnit = false, kSlopes = true;
   const PassView& view;
   std::int64_t row;  // of x, or -1 for padding
   bool writes;
@@ -189,15 +189,14 @@ cudaError_t launch_outer_products(const NetworkView& net, const PassStorage& sto
   for (int l = net.layers; l < kMaxLayers; ++l) tiles.first[l + 1] = tiles.first[l];
   const std::int64_t chunks = chunks_of(part_rows);
   const dim3 grid(static_cast<unsigned>(tiles.first[net.layers]), static_cast<unsigned>(parts * chunks));
-  outer_product_kernel<<<grid, kOuterThreads, 0, stream>>>(net, storage, tiles, chunks, part_rows, partial, stopped);
-  return cudaGetLastError();
+  return launch(outer_product_kernel, grid, kOuterThreads, 0, stream, net, storage, tiles, chunks, part_rows, partial,
+                stopped);
 }
 
 cudaError_t launch_sum_chunks(std::uint64_t n, std::int64_t parts, std::int64_t chunks, const float* partial,
                               float* sum, const int* stopped, cudaStream_t stream) {
-  sum_chunks_kernel<<<static_cast<unsigned>((n + 255) / 256), 256, 0, stream>>>(n, parts, chunks, partial, sum,
-                                                                                stopped);
-  return cudaGetLastError();
+  return launch(sum_chunks_kernel, static_cast<unsigned>((n + 255) / 256), 256, 0, stream, n, parts, chunks, partial,
+                sum, stopped);
 }
 
 }  // namespace ebm

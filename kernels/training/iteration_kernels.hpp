@@ -36,6 +36,12 @@ struct GatherView {
 // The iteration's data points.
 cudaError_t launch_gather(const GatherView& view, cudaStream_t stream);
 
+// Blocks that sum the gradient's squares, kNormTerms each.
+constexpr int kNormTerms = 4096;
+EBM_HD constexpr std::uint64_t norm_blocks(std::uint64_t parameters) {
+  return (parameters + kNormTerms - 1) / kNormTerms;
+}
+
 struct ConcludeView {
   DeviceClock* device;
   StepRules rules;
@@ -44,6 +50,7 @@ struct ConcludeView {
   const float* cross_entropy;  // [batch] or null
   const float* gradient;       // [parameters]
   std::uint64_t parameters;
+  double* squares;        // [norm_blocks(parameters)], scratch
   IterationRecord* ring;  // record of iteration t at t modulo ring_size
   std::int64_t ring_size;
 };

@@ -159,7 +159,7 @@ TEST(MemoryTest, OutOfMemoryNamesTheBytes) {
   faulty::reset();
   const ebm::Matrix x = random_points(1000, 2, 2);
   std::vector<float> energy(1000);
-  faulty::reset(2, cudaErrorMemoryAllocation);  // the first call asks for the current device
+  faulty::reset(1, cudaErrorMemoryAllocation);
   try {
     function->evaluate(x.values(), energy);
     FAIL() << "no exception";
@@ -175,7 +175,7 @@ TEST(AutomaticDeviceTest, PassesOverDevicesThatCannotRunTheKernels) {
   faulty::reset();
   EXPECT_EQ(ebm::Device::automatic().kind(), ebm::Device::Kind::cuda);
   const long calls = faulty::state().calls;
-  ASSERT_GT(calls, 1);
+  ASSERT_GT(calls, 0);
   for (long k = 1; k <= calls; ++k) {
     faulty::reset(k, cudaErrorNoKernelImageForDevice);
     EXPECT_EQ(ebm::Device::automatic().kind(), ebm::Device::Kind::cpu) << "call " << k;

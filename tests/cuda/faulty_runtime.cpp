@@ -38,6 +38,19 @@ cudaMemcpyKind copied(cudaMemcpyKind kind) {
   return kind;
 }
 
+int allowed(const void* kernel, int bytes) {
+  const std::scoped_lock lock(mutex);
+  state().allowed[kernel].push_back(bytes);
+  return bytes;
+}
+
+std::size_t launched(const void* kernel, dim3 grid, dim3 block, std::size_t bytes) {
+  const std::scoped_lock lock(mutex);
+  ++state().launches;
+  state().last_launch = {kernel, static_cast<int>(grid.x), static_cast<int>(block.x), bytes};
+  return bytes;
+}
+
 template <class Awaited>
 Awaited waited(Awaited what) {
   const std::scoped_lock lock(mutex);
@@ -94,7 +107,10 @@ void reset(long fail_at, cudaError_t code, bool sticky) {
     return code;                                         \
   }
 
-EBM_FAULTY(cudaMallocAsync, (void** p, size_t n, cudaStream_t s), (p, n, faulty::seen(s)), 1)
+EBM_FAULTY(cudaMallocFromPoolAsync, (void** p, size_t n, cudaMemPool_t pool, cudaStream_t s),
+           (p, n, pool, faulty::seen(s)), 1)
+EBM_FAULTY(cudaMemPoolCreate, (cudaMemPool_t * pool, const cudaMemPoolProps* props), (pool, props), 1)
+EBM_FAULTY(cudaMemPoolSetAttribute, (cudaMemPool_t pool, cudaMemPoolAttr a, void* v), (pool, a, v), 0)
 EBM_FAULTY(cudaMallocHost, (void** p, size_t n), (p, n), 1)
 EBM_FAULTY(cudaMemcpyAsync, (void* to, const void* from, size_t n, cudaMemcpyKind kind, cudaStream_t s),
            (to, from, n, faulty::copied(kind), faulty::seen(s)), 0)
@@ -108,11 +124,16 @@ EBM_FAULTY(cudaEventRecord, (cudaEvent_t e, cudaStream_t s), (e, faulty::seen(s)
 EBM_FAULTY(cudaEventSynchronize, (cudaEvent_t e), (faulty::waited(e)), 0)
 EBM_FAULTY(cudaStreamWaitEvent, (cudaStream_t s, cudaEvent_t e, unsigned flags), (s, e, flags), 0)
 EBM_FAULTY(cudaGetDeviceProperties, (cudaDeviceProp * p, int ordinal), (p, ordinal), 0)
-EBM_FAULTY(cudaFuncSetAttribute, (const void* f, cudaFuncAttribute a, int v), (f, a, v), 0)
+EBM_FAULTY(cudaOccupancyMaxActiveBlocksPerMultiprocessor, (int* blocks, const void* f, int threads, size_t bytes),
+           (blocks, f, threads, bytes), 0)
+EBM_FAULTY(cudaDeviceGetAttribute, (int* v, cudaDeviceAttr a, int ordinal), (v, a, ordinal), 0)
+EBM_FAULTY(cudaFuncSetAttribute, (const void* f, cudaFuncAttribute a, int v), (f, a, faulty::allowed(f, v)), 0)
+EBM_FAULTY(cudaLaunchKernel, (const void* f, dim3 grid, dim3 block, void** arguments, size_t bytes, cudaStream_t s),
+           (f, grid, block, arguments, faulty::launched(f, grid, block, bytes), s), 0)
 EBM_FAULTY(cudaFuncGetAttributes, (cudaFuncAttributes * a, const void* f), (a, f), 0)
-EBM_FAULTY(cudaGetDevice, (int* ordinal), (ordinal), 0)
 
 EBM_COUNTED(cudaFreeAsync, (void* p, cudaStream_t s), (p, s))
+EBM_COUNTED(cudaMemPoolDestroy, (cudaMemPool_t pool), (pool))
 EBM_COUNTED(cudaFreeHost, (void* p), (p))
 EBM_COUNTED(cudaStreamDestroy, (cudaStream_t s), (s))
 EBM_COUNTED(cudaGraphExecDestroy, (cudaGraphExec_t e), (e))
@@ -139,9 +160,22 @@ extern "C" cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) 
   return next(s, graph);
 }
 
-// A launch reports by cudaGetLastError. After a failure the engine calls it to clear the error, which isn't counted.
-extern "C" cudaError_t cudaGetLastError() {
-  static const auto next = faulty::real(&cudaGetLastError, "cudaGetLastError");
-  if (!faulty::state().failed && faulty::strike()) return faulty::state().code;
-  return next();
+extern "C" cudaError_t cudaSetDevice(int ordinal) {
+  static const auto next = faulty::real(&cudaSetDevice, "cudaSetDevice");
+  ++faulty::state().device_changes;
+  return next(ordinal);
+}
+// Whether there is a driver below the runtime must not change what is counted.
+extern "C" cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** function, unsigned, unsigned long long,
+                                                        cudaDriverEntryPointQueryResult* result) {
+  *function = nullptr;
+  *result = cudaDriverEntryPointSymbolNotFound;
+  return cudaSuccess;
+}
+// Of the launches that the engine measures.
+extern "C" cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  static const auto next = faulty::real(&cudaEventElapsedTime, "cudaEventElapsedTime");
+  const cudaError_t code = next(milliseconds, begin, end);
+  if (faulty::state().elapsed) *milliseconds = *faulty::state().elapsed;
+  return code;
 }

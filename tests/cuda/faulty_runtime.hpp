@@ -4,9 +4,18 @@
 
 #include <cuda_runtime_api.h>
 
+#include <map>
+#include <optional>
 #include <set>
+#include <vector>
 
 namespace faulty {
+
+struct Launch {
+  const void* kernel = nullptr;
+  int blocks = 0, threads = 0;
+  std::size_t shared_bytes = 0;
+};
 
 struct State {
   long calls = 0;    // of those that can fail
@@ -14,10 +23,14 @@ struct State {
   cudaError_t code = cudaSuccess;
   bool sticky = false;  // every later call fails alike
   bool failed = false;
-  long calls_after = 0;            // calls that were made after the failure
-  long copies = 0, waits = 0;      // between host and device; of the host
-  long live = 0;                   // allocations, streams, events and graphs that exist
-  std::set<cudaStream_t> streams;  // that copies, graphs and waits went to
+  long calls_after = 0;                   // calls that were made after the failure
+  long copies = 0, waits = 0;             // between host and device; of the host
+  long live = 0;                          // allocations, streams, events and graphs that exist
+  std::set<cudaStream_t> streams;         // that copies, graphs and waits went to
+  long launches = 0, device_changes = 0;  // of kernels; calls of cudaSetDevice()
+  Launch last_launch;
+  std::map<const void*, std::vector<int>> allowed;  // bytes of shared memory that cudaFuncSetAttribute() was asked for
+  std::optional<float> elapsed;                     // milliseconds that cudaEventElapsedTime() is to give
 };
 State& state();
 void reset(long fail_at = 0, cudaError_t code = cudaSuccess, bool sticky = false);

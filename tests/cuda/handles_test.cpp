@@ -141,6 +141,28 @@ TEST_P(HandlesTest, ChainsBetweenTheCallersWork) {
   }
 }
 
+// A caller may capture runs, and replays then go on from step to step. Rejects questions to the device in between.
+TEST_P(HandlesTest, RunsInACapturedGraph) {
+  const ebm::Energy energy(model_, device());
+  const ebm::ChainsOptions options{.n_chains = kRows, .seed = 3};
+  ebm::Chains expected(energy, ebm::Mala{.step_size = 0.05f}, options),
+      chains(energy, ebm::Mala{.step_size = 0.05f}, options);
+  chains.run(1, stream_);  // makes what a capture cannot make
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  chains.run(2, stream_);
+  chains.run(1, stream_);
+  ASSERT_EQ(cudaStreamEndCapture(stream_, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(cudaGraphLaunch(executable, stream_), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  expected.run(7);
+  EXPECT_EQ(chains.positions(), expected.positions());
+}
+
 // A host call only queues, too, and the counts are fetched when they are asked for.
 TEST_P(HandlesTest, RunsDoNotWait) {
   ebm::Chains chains(ebm::Energy(model_, device()), ebm::Mala{.step_size = 0.05f, .clamp = ebm::Box{{-9}, {9}}},

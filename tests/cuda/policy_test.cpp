@@ -138,6 +138,11 @@ class PolicyTest : public testing::Test {
     points.gradient = gradient.data();
     context_->check(ebm::launch_evaluate(plan, network.view(), points, context_->stream()), "energies");
     const std::vector<float> energies = energy.to_host(), gradients = gradient.to_host();
+    // Without a gradient there is no backward pass, and E has the same bits.
+    points.gradient = nullptr;
+    energy.fill_zero();
+    context_->check(ebm::launch_evaluate(plan, network.view(), points, context_->stream()), "energies alone");
+    EXPECT_EQ(energy.to_host(), energies) << c.name;
     if (keeps) {
       EXPECT_EQ(kept.energy.to_host(), energies) << c.name;
       EXPECT_EQ(kept.gradient.to_host(), gradients) << c.name;
