@@ -2,7 +2,7 @@
 """Every option of every command with values of every kind: each request is refused with exit 2 and a message that names
 the option, or runs. Nothing is written by one that is refused, and nothing ends by a signal or runs out of memory.
 
-usage: requests.py EBM [--every N]     one request in N, spread over all (default 1: all of them)
+usage: requests.py EBM [--all | --every N]     one request in N, spread over all (default: all of them)
 """
 import os
 import re
