@@ -50,7 +50,7 @@ def run(ebm, kills, moments, folder):
             iteration = found
     call(*victim, "--resume", *(["--stop-at", str(iteration + 5)]))
     last = iteration_of(ebm, folder)
-    call("train", *settings, "--out", "whole.st", "--checkpoint", "w.st", "--checkpoint-every", "0", "--stop-at", str(last))
+    call("train", *settings, "--out", "whole.st", "--checkpoint", "w.st", "--stop-at", str(last))
     same = (folder / "c.st").read_bytes() == (folder / "w.st").read_bytes()
     left = [p.name for p in folder.iterdir() if p.name not in ("x.npy", "c.st", "w.st", "killed.st", "whole.st")]
     print(f"{done} kills, {iteration} iterations, {lost} lost; checkpoint {'equal to' if same else 'NOT THAT OF'} a run "
