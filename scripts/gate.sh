@@ -26,7 +26,7 @@ stage_log_z() { cmake --build "$build" --target gate_programs >/dev/null && "$bu
 
 stage_kills() { python3 tests/gate/kills.py "$ebm" "${KILLS:-1000}"; }
 
-stage_requests() { python3 tests/tools/requests.py "$ebm" --all; }
+stage_requests() { python3 tests/tools/requests.py "$ebm"; }
 
 stage_fuzz() {
   local fuzzer corpus tree=build/fuzz
