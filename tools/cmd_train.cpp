@@ -119,8 +119,8 @@ std::optional<std::int64_t> more_steps(const TrainCommandOptions& options, const
 Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const Matrix& held_out, const Device& device,
                      const Console& console) {
   if (options.resume) {
-    Trainer trainer = Trainer::resume(*options.checkpoint, data.x, device, data.labels, more_steps(options, console),
-                                      held_out);
+    Trainer trainer =
+        Trainer::resume(*options.checkpoint, data.x, device, data.labels, more_steps(options, console), held_out);
     require_no_contradiction(options.settings, options.common.seed_given, data, trainer.options(), trainer.raw_model());
     return trainer;
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <utility>
@@ -86,17 +87,17 @@ void visit_optimizer(Archive& archive, Struct& optimizer) {
   archive("optimizer.decay", decay);
 }
 
-// Whether the archive has a key that older checkpoints lack; a written one always has.
+// Whether the archive has any of these keys, which older checkpoints lack; a written one always has them all.
 template <class Archive>
-bool has(const Archive& archive, const std::string& key) {
-  if constexpr (Archive::kReads) return archive.has(key);
+bool has_any(const Archive& archive, std::initializer_list<const char*> keys) {
+  if constexpr (Archive::kReads) return std::ranges::any_of(keys, [&](const char* key) { return archive.has(key); });
   return true;
 }
 
 template <class Archive, class Struct>
 void visit_held_out_options(Archive& archive, Struct& options) {
   auto& [checks, keep, patience] = options;
-  if (!has(archive, "held_out.checks")) return;
+  if (!has_any(archive, {"held_out.checks", "held_out.keep", "held_out.patience"})) return;
   archive("held_out.checks", checks);
   archive("held_out.keep", keep);
   archive("held_out.patience", patience);
@@ -105,18 +106,26 @@ void visit_held_out_options(Archive& archive, Struct& options) {
 template <class Archive, class Struct>
 void visit_held_out(Archive& archive, Struct& state, std::uint64_t parameters) {
   auto& [fingerprint, best_iteration, best, last, since_best, best_parameters] = state;
-  if (!has(archive, "held_out.fingerprint")) return;
+  if (!has_any(archive, {"held_out.fingerprint", "held_out.best_iteration", "held_out.best_log_likelihood",
+                         "held_out.last_log_likelihood", "held_out.checks_since_best"})) {
+    return;
+  }
   archive("held_out.fingerprint", fingerprint);
   archive("held_out.best_iteration", best_iteration);
   archive("held_out.best_log_likelihood", best);
   archive("held_out.last_log_likelihood", last);
   archive("held_out.checks_since_best", since_best);
-  if (best_iteration > 0) archive.tensor("held_out.best", best_parameters, {parameters});
+  if (best_iteration == 0) return;
+  archive.tensor("held_out.best", best_parameters, {parameters});
+  for (const float v : best_parameters) {
+    if (!std::isfinite(v)) archive.fail(fmt::format("tensor 'held_out.best' holds {}", v));
+  }
 }
 
 template <class Archive, class Struct>
 void visit_options(Archive& archive, Struct& options) {
-  auto& [iterations, batch_size, objective, optimizer, ema, dequantize, seed, log_every, on_divergence, held_out] = options;
+  auto& [iterations, batch_size, objective, optimizer, ema, dequantize, seed, log_every, on_divergence, held_out] =
+      options;
   archive("trainer.iterations", iterations);
   archive("trainer.batch_size", batch_size);
   visit_objective(archive, objective);
@@ -280,9 +289,8 @@ Checkpoint read_checkpoint(InputFile file) {
     }
     archive.notes(model.notes());
     archive.finish();
-    return {std::move(model), std::move(options), std::move(state),    since_log,
-            fingerprint,      rollbacks,          std::move(diverged), std::move(good),
-            std::move(held_out)};
+    return {std::move(model), std::move(options),  std::move(state), since_log,          fingerprint,
+            rollbacks,        std::move(diverged), std::move(good),  std::move(held_out)};
   } catch (const ConfigError& error) {
     archive.fail(error.what());
   }

@@ -288,8 +288,7 @@ Trainer::Trainer(Mlp model, MatrixView data, TrainerOptions options, const Devic
 }
 
 Trainer Trainer::resume(const std::filesystem::path& checkpoint_path, MatrixView data, const Device& device,
-                        std::span<const int> labels, std::optional<std::int64_t> iterations,
-                        MatrixView held_out) {
+                        std::span<const int> labels, std::optional<std::int64_t> iterations, MatrixView held_out) {
   Checkpoint checkpoint = read_checkpoint(checkpoint_path);
   if (iterations && *iterations != checkpoint.options.iterations) {
     require(*iterations > checkpoint.options.iterations && checkpoint.state.iteration == checkpoint.options.iterations,
@@ -421,9 +420,8 @@ void Trainer::save_checkpoint(const std::filesystem::path& path) const {
   TrainingState now = s.session->state();
   std::optional<TrainingState> good;
   if (s.returns() && s.good.iteration != now.iteration) good = s.good;
-  write_checkpoint(
-      path, {s.model, s.options, std::move(now), s.since_log, s.fingerprint, s.rollbacks, s.diverged, std::move(good),
-             s.held_out ? s.held_out->state() : HeldOutState{}});
+  write_checkpoint(path, {s.model, s.options, std::move(now), s.since_log, s.fingerprint, s.rollbacks, s.diverged,
+                          std::move(good), s.held_out ? s.held_out->state() : HeldOutState{}});
 }
 
 bool is_checkpoint(const std::filesystem::path& path) {
@@ -438,8 +436,8 @@ bool is_checkpoint(const std::filesystem::path& path) {
 
 TrainingRun read_run(const std::filesystem::path& path) {
   Checkpoint checkpoint = read_checkpoint(path);
-  Mlp model = trained_model(checkpoint.model, checkpoint.options, checkpoint.state, checkpoint.diverged,
-                            checkpoint.held_out);
+  Mlp model =
+      trained_model(checkpoint.model, checkpoint.options, checkpoint.state, checkpoint.diverged, checkpoint.held_out);
   return {std::move(checkpoint.options), checkpoint.state.iteration, std::move(model)};
 }
 

@@ -150,9 +150,9 @@ class EBMCUDA_API Trainer {
   Trainer(Mlp model, MatrixView data, TrainerOptions options, const Device& device = Device::automatic(),
           std::span<const int> labels = {}, MatrixView held_out = {});
   // Goes on from a checkpoint: the run then gives the same bits as one that was never stopped. `data` (labels and
-  // held-out points too) must be what the run began with; a fingerprint in the checkpoint is compared. A finished run goes on to `iterations`
-  // when they are more; the learning rate of iteration t is then that of a run of so many. Throws FormatError or
-  // ConfigError.
+  // held-out points too) must be what the run began with; a fingerprint in the checkpoint is compared. A finished run
+  // goes on to `iterations` when they are more; the learning rate of iteration t is then that of a run of so many.
+  // Throws FormatError or ConfigError.
   static Trainer resume(const std::filesystem::path& checkpoint, MatrixView data,
                         const Device& device = Device::automatic(), std::span<const int> labels = {},
                         std::optional<std::int64_t> iterations = {}, MatrixView held_out = {});

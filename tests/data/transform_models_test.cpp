@@ -219,7 +219,9 @@ TEST(TrainingRows, CopiesHaveNoiseOfTheirOwn) {
     EXPECT_EQ(rows.labels[i], static_cast<int>(i % 10));
     for (std::size_t d = 0; d < 2; ++d) {
       EXPECT_NEAR(back(i, d), x(i % 10, d) + 0.5f, 0.5 + 1e-4);
-      if (i >= 10) EXPECT_NE(back(i, d), back(i - 10, d));
+      if (i >= 10) {
+        EXPECT_NE(back(i, d), back(i - 10, d));
+      }
     }
   }
   // Uniform noise stays uniform: the engine adds it, fresh at every visit.
