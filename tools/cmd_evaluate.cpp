@@ -246,6 +246,10 @@ void run(const EvaluateOptions& options) {
     train = options.data.read_features(console, *options.train);
     require_dimension(fmt::format("--train ({})", options.train->string()), *train, model);
   }
+  if (model.transform().has_cells() && options.dequantize == 0) {
+    console.warn(
+        "the model was made for whole numbers with noise: without --dequantize, log densities are those of cell edges");
+  }
   // The training split gets the noise of another seed: the two parts share no number.
   const Matrix x = dequantized(data.x, options.dequantize, options.common.seed());
   if (train) train = dequantized(*train, options.dequantize, options.common.seed() + 1);

@@ -81,6 +81,7 @@ Outputs claim_outputs(const TrainCommandOptions& options) {
   if (options.data.labels) outputs.protect(*options.data.labels);
   if (options.config) outputs.protect(*options.config);
   if (options.settings.init_model) outputs.protect(*options.settings.init_model);
+  if (const auto& file = options.settings.held_out.file) outputs.protect(*file);
   outputs.claim("--out", options.out);
   if (options.log) outputs.claim("--log", *options.log);
   if (options.checkpoint) outputs.claim("--checkpoint", *options.checkpoint);
@@ -115,10 +116,11 @@ std::optional<std::int64_t> more_steps(const TrainCommandOptions& options, const
   return options.settings.steps;
 }
 
-Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const Device& device,
+Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const Matrix& held_out, const Device& device,
                      const Console& console) {
   if (options.resume) {
-    Trainer trainer = Trainer::resume(*options.checkpoint, data.x, device, data.labels, more_steps(options, console));
+    Trainer trainer =
+        Trainer::resume(*options.checkpoint, data.x, device, data.labels, more_steps(options, console), held_out);
     require_no_contradiction(options.settings, options.common.seed_given, data, trainer.options(), trainer.raw_model());
     return trainer;
   }
@@ -128,7 +130,7 @@ Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const
   // Options first: their messages are about what was typed, the model's follow from it.
   trainer_options.validate(dim, data.x.rows());
   Mlp model = options.settings.initial_model(data, trainer_options.seed, console);
-  return Trainer(with_class_names(std::move(model), data), data.x, trainer_options, device, data.labels);
+  return Trainer(with_class_names(std::move(model), data), data.x, trainer_options, device, data.labels, held_out);
 }
 
 // What the whole run, or the part of it done here, came to.
@@ -163,7 +165,7 @@ class Run {
     report_iteration_ = trainer_.iteration();
     bar_.update(trainer_.iteration());
     std::int64_t slice = 1;  // grows until a call takes about a fifth of a second, so that Ctrl-C and the bar are quick
-    while (trainer_.iteration() < end && stop_signal == 0) {
+    while (trainer_.iteration() < end && stop_signal == 0 && !trainer_.out_of_patience()) {
       std::int64_t n = std::min(slice, end - trainer_.iteration());
       if (options_.checkpoint_every) n = std::min(n, until_checkpoint());
       const double before = now();
@@ -240,13 +242,23 @@ class Run {
     note_ = fmt::format("gap {:+.3g}", progress.energy_gap());
     if (progress.stats[Move::local].proposed > 0)
       note_ += fmt::format("  acceptance {:.2f}", progress.stats.acceptance());
+    if (progress.held_out) report_held_out(*progress.held_out, progress.iteration);
     note_ += fmt::format("  {}step/s", si_text(progress.chain_steps_per_second) + " ");
   }
+
+  void report_held_out(const HeldOutReport& report, std::int64_t iteration) {
+    note_ += fmt::format("  held-out gap {:+.3g}", report.energy_gap);
+    if (report.refusal.empty() || told_refusal_) return;
+    console_.warn("no held-out likelihood at iteration {}: {}", iteration, report.refusal);
+    told_refusal_ = true;
+  }
+
+  bool done() const { return trainer_.iteration() >= trainer_.options().iterations || trainer_.out_of_patience(); }
 
   void finish() {
     const std::int64_t iteration = trainer_.iteration();
     if (options_.checkpoint) save_checkpoint();
-    if (stop_signal != 0 && iteration < trainer_.options().iterations) {
+    if (stop_signal != 0 && !done()) {
       if (options_.checkpoint) {
         throw Failure(fmt::format("stopped by a signal at iteration {}; go on with --resume (checkpoint in {})",
                                   iteration, options_.checkpoint->string()));
@@ -259,7 +271,7 @@ class Run {
           "saves what --resume needs)",
           iteration, trainer_.options().iterations, options_.out.string()));
     }
-    if (iteration < trainer_.options().iterations) {
+    if (!done()) {
       console_.info("stopped at iteration {} of {}; go on with --resume (checkpoint in {})", iteration,
                     trainer_.options().iterations, options_.checkpoint->string());
       return;
@@ -294,10 +306,35 @@ class Run {
     for (const DivergenceSign& sign : totals_.last.signs) {
       console_.warn("the run ended diverged: {} (what helps: {})", sign.what, options_in(line_, sign.advice));
     }
+    summarize_held_out();
     console_.info("wrote {}", options_.out.string());
   }
 
+  // Which state was saved, and what the held-out points say about the ones after it.
+  void summarize_held_out() const {
+    if (!totals_.last.held_out) return;
+    const auto summary = trainer_.held_out();
+    if (!summary) {
+      console_.warn("no check gave a held-out likelihood: the last state is saved");
+      return;
+    }
+    const bool best = trainer_.options().held_out.keep == KeptModel::best;
+    console_.info(
+        "held-out log-likelihood {:.4g} nats at iteration {}, its best; {:.4g} at the last check; the {} state is "
+        "saved",
+        summary->best_log_likelihood, summary->best_iteration, summary->last_log_likelihood, best ? "best" : "last");
+    if (trainer_.out_of_patience()) console_.info("stopped at iteration {}: out of patience", trainer_.iteration());
+    if (summary->best_iteration < trainer_.iteration() &&
+        summary->best_log_likelihood - summary->last_log_likelihood > kOverfit) {
+      console_.warn(
+          "overfitting: {:.3g} nats were lost on the held-out points after iteration {}; fewer --steps or more "
+          "--weight-decay help",
+          summary->best_log_likelihood - summary->last_log_likelihood, summary->best_iteration);
+    }
+  }
+
   const CommandLine& line_;
+  static constexpr double kOverfit = 0.1;  // nats, about what the checks' log Z is known to
   const TrainCommandOptions& options_;
   const Console& console_;
   Trainer trainer_;
@@ -309,6 +346,7 @@ class Run {
   std::int64_t report_iteration_ = 0;
   std::string note_;
   std::set<DivergenceSign::Kind> said_;  // signs of the last report
+  bool told_refusal_ = false;
   Totals totals_;
 };
 
@@ -317,10 +355,12 @@ void run(const CommandLine& line, const TrainCommandOptions& options) {
   check(line, options);
   const Device device = options.common.open();
   Outputs outputs = claim_outputs(options);
-  const Data data = options.data.read(console);
+  options.settings.held_out.check();
+  Data data = options.data.read(console);
+  const Matrix held_out = options.settings.held_out.take(options.data, console, &data);
   const bool outputs_stand = options.resume || options.settings.init_model;
   if (!outputs_stand) require_every_class(console, data, options.settings.classes);
-  Trainer trainer = make_trainer(options, data, device, console);
+  Trainer trainer = make_trainer(options, data, held_out, device, console);
   const Sampler& sampler = trainer.options().objective.sampler;
   const Mlp model = trainer.raw_model();
   reserve(options, trainer, data.x.cols(), model.shape().parameter_count(), &outputs);

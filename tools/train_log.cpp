@@ -88,6 +88,11 @@ void TrainLog::write(const TrainProgress& progress, bool with_labels) {
     json[fmt::format("{}proposed", prefix_of(move))] = stats[move].proposed;
     json[fmt::format("{}accepted", prefix_of(move))] = stats[move].accepted;
   }
+  if (const auto& held_out = progress.held_out) {
+    json["held_out_energy_gap"] = held_out->energy_gap;
+    json["held_out_log_likelihood"] = held_out->log_likelihood ? Json(*held_out->log_likelihood) : Json(nullptr);
+    json["held_out_log_z_error"] = held_out->log_likelihood ? Json(held_out->log_z_error) : Json(nullptr);
+  }
   if (with_labels) json["cross_entropy"] = progress.cross_entropy;
   const std::string line = json.dump() + "\n";
   if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() || std::fflush(file_.get()) != 0) {

@@ -71,6 +71,7 @@ void TrainSettings::add(CommandLine& line) {
   line.add_choice(
       "--on-divergence", on_divergence, [](auto text, auto field) { return parse_on_divergence(text, field); },
       "warn, stop (at the last good state) or rollback (to it, with a quarter of the learning rate) (default warn)");
+  held_out.add(line);
 }
 
 TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint64_t> seed) const {
@@ -119,6 +120,8 @@ TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint
   assign(base.dequantize, dequantize);
   assign(base.log_every, log_every);
   assign(base.on_divergence, on_divergence);
+  assign(base.held_out.keep, held_out.keep);
+  assign(base.held_out.patience, held_out.patience);
   assign(base.seed, seed);
   return base;
 }
@@ -202,6 +205,8 @@ SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, Tr
   add("seed", options.seed);
   add("log-every", options.log_every);
   add("on-divergence", to_string(options.on_divergence));
+  add("keep", to_string(options.held_out.keep));
+  add("patience", options.held_out.patience);
   return list;
 }
 

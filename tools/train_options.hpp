@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ebmcuda/trainer.hpp"
+#include "tools/held_out_options.hpp"
 #include "tools/inputs.hpp"
 #include "tools/sampler_options.hpp"
 #include "tools/transform_options.hpp"
@@ -34,6 +35,8 @@ struct TrainSettings {
   std::optional<float> learning_rate, beta1, beta2, weight_decay, grad_norm_clip, ema, dequantize;
   std::optional<LearningRateDecay> decay;
   std::optional<OnDivergence> on_divergence;
+
+  HeldOutSettings held_out;
 
   void add(CommandLine& line);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <utility>
@@ -86,9 +87,45 @@ void visit_optimizer(Archive& archive, Struct& optimizer) {
   archive("optimizer.decay", decay);
 }
 
+// Whether the archive has any of these keys, which older checkpoints lack; a written one always has them all.
+template <class Archive>
+bool has_any(const Archive& archive, std::initializer_list<const char*> keys) {
+  if constexpr (Archive::kReads) return std::ranges::any_of(keys, [&](const char* key) { return archive.has(key); });
+  return true;
+}
+
+template <class Archive, class Struct>
+void visit_held_out_options(Archive& archive, Struct& options) {
+  auto& [checks, keep, patience] = options;
+  if (!has_any(archive, {"held_out.checks", "held_out.keep", "held_out.patience"})) return;
+  archive("held_out.checks", checks);
+  archive("held_out.keep", keep);
+  archive("held_out.patience", patience);
+}
+
+template <class Archive, class Struct>
+void visit_held_out(Archive& archive, Struct& state, std::uint64_t parameters) {
+  auto& [fingerprint, best_iteration, best, last, since_best, best_parameters] = state;
+  if (!has_any(archive, {"held_out.fingerprint", "held_out.best_iteration", "held_out.best_log_likelihood",
+                         "held_out.last_log_likelihood", "held_out.checks_since_best"})) {
+    return;
+  }
+  archive("held_out.fingerprint", fingerprint);
+  archive("held_out.best_iteration", best_iteration);
+  archive("held_out.best_log_likelihood", best);
+  archive("held_out.last_log_likelihood", last);
+  archive("held_out.checks_since_best", since_best);
+  if (best_iteration == 0) return;
+  archive.tensor("held_out.best", best_parameters, {parameters});
+  for (const float v : best_parameters) {
+    if (!std::isfinite(v)) archive.fail(fmt::format("tensor 'held_out.best' holds {}", v));
+  }
+}
+
 template <class Archive, class Struct>
 void visit_options(Archive& archive, Struct& options) {
-  auto& [iterations, batch_size, objective, optimizer, ema, dequantize, seed, log_every, on_divergence] = options;
+  auto& [iterations, batch_size, objective, optimizer, ema, dequantize, seed, log_every, on_divergence, held_out] =
+      options;
   archive("trainer.iterations", iterations);
   archive("trainer.batch_size", batch_size);
   visit_objective(archive, objective);
@@ -98,6 +135,7 @@ void visit_options(Archive& archive, Struct& options) {
   archive("trainer.seed", seed);
   archive("trainer.log_every", log_every);
   archive("trainer.on_divergence", on_divergence);
+  visit_held_out_options(archive, held_out);
 }
 
 template <class Archive, class Struct>
@@ -170,13 +208,14 @@ void check_state(const Archive& archive, const TrainingState& state, const Train
 }  // namespace
 
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  auto& [model, options, state, since_log, fingerprint, rollbacks, diverged, good] = checkpoint;
+  auto& [model, options, state, since_log, fingerprint, rollbacks, diverged, good, held_out] = checkpoint;
   CheckpointWriter archive(path);
   visit_shape(archive, model.shape());
   visit_options(archive, options);
   check_state(archive, state, options);
   visit_state(archive, state, model.shape(), options);
   visit_stats(archive, since_log);
+  visit_held_out(archive, held_out, model.shape().parameter_count());
   archive("data.fingerprint", fingerprint);
   archive("run.rollbacks", rollbacks);
   archive("run.diverged", diverged);
@@ -213,6 +252,8 @@ Checkpoint read_checkpoint(InputFile file) {
     check_state(archive, state, options);
     ChainStats since_log;
     visit_stats(archive, since_log);
+    HeldOutState held_out;
+    visit_held_out(archive, held_out, shape.parameter_count());
     std::uint64_t fingerprint = 0;
     archive("data.fingerprint", fingerprint);
     int rollbacks = 0;
@@ -248,8 +289,8 @@ Checkpoint read_checkpoint(InputFile file) {
     }
     archive.notes(model.notes());
     archive.finish();
-    return {std::move(model), std::move(options), std::move(state),    since_log,
-            fingerprint,      rollbacks,          std::move(diverged), std::move(good)};
+    return {std::move(model), std::move(options),  std::move(state), since_log,          fingerprint,
+            rollbacks,        std::move(diverged), std::move(good),  std::move(held_out)};
   } catch (const ConfigError& error) {
     archive.fail(error.what());
   }

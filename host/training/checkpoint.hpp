@@ -9,6 +9,7 @@
 #include "ebmcuda/trainer.hpp"
 #include "host/engine/engine.hpp"
 #include "host/files/input_file.hpp"
+#include "host/training/held_out.hpp"
 
 namespace ebm {
 
@@ -22,6 +23,7 @@ struct Checkpoint {
   std::string diverged{};         // signs at the last report, or empty
   // Where a divergence returns to; unset: `state` itself, or never.
   std::optional<TrainingState> good{};
+  HeldOutState held_out{};
 };
 
 // Atomic: beside, synced, renamed. Throws WriteError, also for a state that could not be resumed (a NaN), so that it

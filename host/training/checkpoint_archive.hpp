@@ -68,6 +68,10 @@ inline bool from_text(std::string_view text, TransformKind& value) {
   value = parse_transform_kind(text);
   return true;
 }
+inline bool from_text(std::string_view text, KeptModel& value) {
+  value = parse_kept_model(text);
+  return true;
+}
 inline bool from_text(std::string_view text, LearningRateDecay& value) {
   value = parse_learning_rate_decay(text);
   return true;

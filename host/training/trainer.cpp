@@ -14,6 +14,7 @@
 #include "host/sampling/transition.hpp"
 #include "host/training/checkpoint.hpp"
 #include "host/training/checkpoint_archive.hpp"
+#include "host/training/held_out.hpp"
 #include "host/training/iteration.hpp"
 #include "host/training/training_rows.hpp"
 #include "kernels/math/learning_rate.hpp"
@@ -87,13 +88,15 @@ Mlp with_parameters(const Mlp& shape_of, std::span<const float> parameters) {
 
 // What Trainer::model() is: the average where there is one, and what there is to know about the run.
 Mlp trained_model(const Mlp& shape_of, const TrainerOptions& options, const TrainingState& state,
-                  const std::string& diverged) {
-  Mlp model = with_parameters(shape_of, state.ema.empty() ? state.parameters : state.ema);
+                  const std::string& diverged, const HeldOutState& held_out) {
+  const bool best = held_out.best_iteration > 0 && options.held_out.keep == KeptModel::best;
+  Mlp model = best ? with_parameters(shape_of, held_out.best_parameters)
+                   : with_parameters(shape_of, state.ema.empty() ? state.parameters : state.ema);
   auto& notes = model.notes();
   note_sampler(with_step_size(options.objective.sampler, state.step_size), &notes);
-  notes["iterations"] = fmt::format("{}", state.iteration);
+  notes["iterations"] = fmt::format("{}", best ? held_out.best_iteration : state.iteration);
   notes.erase("unfinished");
-  if (state.iteration < options.iterations) {
+  if (state.iteration < options.iterations && !held_out.out_of_patience(options.held_out)) {
     notes["unfinished"] = fmt::format("iteration {} of {}", state.iteration, options.iterations);
   }
   notes.erase("diverged");
@@ -163,7 +166,14 @@ void TrainerOptions::validate(int dim, std::size_t n_data) const {
   require(ema >= 0 && ema < 1, "ema", ema, "must be in [0, 1)");
   require_non_negative("dequantize", dequantize);
   require(log_every >= 1, "log_every", log_every, "must be >= 1");
+  held_out.validate();
   require(n_data >= 1 && n_data < (std::size_t{1} << 32), "data", n_data, "must hold 1 .. 2^32 - 1 points");
+}
+
+void HeldOutOptions::validate() const {
+  require(checks >= 1 && checks <= 1'000'000, "checks", checks, "must be in 1 .. 10^6");
+  require(to_string(keep) != "?", "keep", static_cast<int>(keep), "is not a KeptModel");
+  require(patience >= 0, "patience", patience, "must be >= 0");
 }
 
 struct Trainer::State {
@@ -181,6 +191,7 @@ struct Trainer::State {
   // Where a divergence returns to, and what it takes to begin again from there; unless the policy is to warn.
   TrainingState good;
   TrainingRows rows;
+  std::optional<HeldOut> held_out;
 
   State(Mlp m, TrainerOptions o) : model(std::move(m)), options(std::move(o)) {}
 
@@ -246,6 +257,16 @@ struct Trainer::State {
     report->rollbacks = rollbacks;
     report->rolled_back_to = iteration;
   }
+
+  void judge_by(MatrixView data, MatrixView held_out_data, const Device& device, HeldOutState start) {
+    if (held_out_data.rows == 0) return;
+    held_out.emplace(model, options, data, held_out_data, device, std::move(start));
+  }
+
+  // What is saved and judged: the moving average where there is one.
+  Mlp averaged(const TrainingState& now) const {
+    return with_parameters(model, now.ema.empty() ? now.parameters : now.ema);
+  }
 };
 
 Trainer::Trainer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -253,18 +274,21 @@ Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
-Trainer::Trainer(Mlp model, MatrixView data, TrainerOptions options, const Device& device, std::span<const int> labels)
+Trainer::Trainer(Mlp model, MatrixView data, TrainerOptions options, const Device& device, std::span<const int> labels,
+                 MatrixView held_out)
     : state_(std::make_unique<State>(std::move(model), std::move(options))) {
   State& s = *state_;
   s.options.validate(s.model.dim(), data.rows);
   require_points("data", data, s.model.dim());
   check_labels(s.model.shape(), labels, data.rows);
+  if (held_out.rows > 0) require_points("held_out", held_out, s.model.dim());
   s.fingerprint = fingerprint_of(data, labels);
   s.open(data, labels, device, initial_state(s.model, s.options));
+  s.judge_by(data, held_out, device, {.fingerprint = fingerprint_of(held_out, {})});
 }
 
 Trainer Trainer::resume(const std::filesystem::path& checkpoint_path, MatrixView data, const Device& device,
-                        std::span<const int> labels, std::optional<std::int64_t> iterations) {
+                        std::span<const int> labels, std::optional<std::int64_t> iterations, MatrixView held_out) {
   Checkpoint checkpoint = read_checkpoint(checkpoint_path);
   if (iterations && *iterations != checkpoint.options.iterations) {
     require(*iterations > checkpoint.options.iterations && checkpoint.state.iteration == checkpoint.options.iterations,
@@ -281,10 +305,19 @@ Trainer Trainer::resume(const std::filesystem::path& checkpoint_path, MatrixView
   require(
       state->fingerprint == checkpoint.fingerprint, "data", fmt::format("fingerprint {:016x}", state->fingerprint),
       fmt::format("the checkpoint was made with other data or labels (fingerprint {:016x})", checkpoint.fingerprint));
+  if (held_out.rows > 0) require_points("held_out", held_out, state->model.dim());
+  const std::uint64_t print = held_out.rows > 0 ? fingerprint_of(held_out, {}) : 0;
+  require(print == checkpoint.held_out.fingerprint, "held_out",
+          held_out.rows > 0 ? fmt::format("fingerprint {:016x}", print) : "none",
+          checkpoint.held_out.fingerprint == 0
+              ? "the checkpoint was made without held-out data"
+              : fmt::format("the checkpoint was made with held-out data of fingerprint {:016x}",
+                            checkpoint.held_out.fingerprint));
   state->since_log = checkpoint.since_log;
   state->rollbacks = checkpoint.rollbacks;
   state->diverged = std::move(checkpoint.diverged);
   state->open(data, labels, device, std::move(checkpoint.state), std::move(checkpoint.good));
+  state->judge_by(data, held_out, device, std::move(checkpoint.held_out));
   return Trainer(std::move(state));
 }
 
@@ -298,7 +331,7 @@ void Trainer::fit(const std::function<bool(const TrainProgress&)>& progress, std
   const double start = clock_seconds();
   double last_report = start;
   std::uint64_t steps_here = 0;  // since the last report, in this call: what the clock saw
-  while (s.iteration < end) {
+  while (s.iteration < end && !out_of_patience()) {
     // Stop at multiples of log_every whatever the iteration began at, so that a resumed run logs the same lines.
     const std::int64_t stop = std::min((s.iteration / s.options.log_every + 1) * s.options.log_every, end);
     TrainProgress report;
@@ -332,6 +365,7 @@ void Trainer::fit(const std::function<bool(const TrainProgress&)>& progress, std
     report.stats = s.since_log;
     report.rollbacks = s.rollbacks;
     if (finite) report.signs = s.signs(report);
+    if (s.held_out && finite) report.held_out = s.held_out->look(s.averaged(s.session->state()), s.iteration);
     const double now = clock_seconds();
     report.seconds = now - start;
     report.chain_steps_per_second = static_cast<double>(steps_here) / std::max(now - last_report, 1e-9);
@@ -358,8 +392,17 @@ Mlp Trainer::raw_model() const { return with_parameters(state_->model, state_->s
 
 Mlp Trainer::model() const {
   const State& s = *state_;
-  return trained_model(s.model, s.options, s.session->state(), s.diverged);
+  return trained_model(s.model, s.options, s.session->state(), s.diverged,
+                       s.held_out ? s.held_out->state() : HeldOutState{});
 }
+
+std::optional<HeldOutSummary> Trainer::held_out() const {
+  if (!state_->held_out || state_->held_out->state().best_iteration == 0) return std::nullopt;
+  const HeldOutState& h = state_->held_out->state();
+  return HeldOutSummary{h.best_iteration, h.best_log_likelihood, h.last_log_likelihood};
+}
+
+bool Trainer::out_of_patience() const { return state_->held_out && state_->held_out->out_of_patience(); }
 
 ReplayBuffer Trainer::buffer() const {
   const State& s = *state_;
@@ -377,8 +420,8 @@ void Trainer::save_checkpoint(const std::filesystem::path& path) const {
   TrainingState now = s.session->state();
   std::optional<TrainingState> good;
   if (s.returns() && s.good.iteration != now.iteration) good = s.good;
-  write_checkpoint(
-      path, {s.model, s.options, std::move(now), s.since_log, s.fingerprint, s.rollbacks, s.diverged, std::move(good)});
+  write_checkpoint(path, {s.model, s.options, std::move(now), s.since_log, s.fingerprint, s.rollbacks, s.diverged,
+                          std::move(good), s.held_out ? s.held_out->state() : HeldOutState{}});
 }
 
 bool is_checkpoint(const std::filesystem::path& path) {
@@ -393,7 +436,8 @@ bool is_checkpoint(const std::filesystem::path& path) {
 
 TrainingRun read_run(const std::filesystem::path& path) {
   Checkpoint checkpoint = read_checkpoint(path);
-  Mlp model = trained_model(checkpoint.model, checkpoint.options, checkpoint.state, checkpoint.diverged);
+  Mlp model =
+      trained_model(checkpoint.model, checkpoint.options, checkpoint.state, checkpoint.diverged, checkpoint.held_out);
   return {std::move(checkpoint.options), checkpoint.state.iteration, std::move(model)};
 }
 

@@ -9,6 +9,7 @@ constexpr Name<ChainStart> kChainStarts[] = {
 constexpr Name<LearningRateDecay> kDecays[] = {{LearningRateDecay::constant, "constant"},
                                                {LearningRateDecay::cosine, "cosine"},
                                                {LearningRateDecay::linear, "linear"}};
+constexpr Name<KeptModel> kKept[] = {{KeptModel::best, "best"}, {KeptModel::last, "last"}};
 
 }  // namespace
 
@@ -17,6 +18,10 @@ ChainStart parse_chain_start(std::string_view name, std::string_view field) {
   return parse_name<ChainStart>(kChainStarts, name, field);
 }
 std::string_view to_string(LearningRateDecay decay) { return name_of<LearningRateDecay>(kDecays, decay); }
+std::string_view to_string(KeptModel kept) { return name_of<KeptModel>(kKept, kept); }
+KeptModel parse_kept_model(std::string_view name, std::string_view field) {
+  return parse_name<KeptModel>(kKept, name, field);
+}
 LearningRateDecay parse_learning_rate_decay(std::string_view name, std::string_view field) {
   return parse_name<LearningRateDecay>(kDecays, name, field);
 }

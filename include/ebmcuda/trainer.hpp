@@ -70,6 +70,21 @@ struct EBMCUDA_API Adam {
   double rate(std::int64_t t, std::int64_t n) const;
 };
 
+enum class KeptModel { best, last };  // by held-out likelihood; or as the run ended
+EBMCUDA_API std::string_view to_string(KeptModel kept);
+EBMCUDA_API KeptModel parse_kept_model(std::string_view name, std::string_view field = "keep");
+
+// What is done with held-out data, where a Trainer gets some.
+struct EBMCUDA_API HeldOutOptions {
+  // Times in a run that the held-out likelihood is measured, >= 1, each at the next log line: log Z by a grid up to two
+  // dimensions, else by a short annealing. All together take about a tenth of the run's chain steps.
+  std::int64_t checks = 10;
+  KeptModel keep = KeptModel::best;  // what model() returns, once a check has given a likelihood
+  std::int64_t patience = 0;         // fit() ends after so many checks in a row without a better one; 0: never
+
+  void validate() const;
+};
+
 struct EBMCUDA_API TrainerOptions {
   std::int64_t iterations = 4000;  // >= 1
   std::int64_t batch_size = 256;   // >= 1; data points and chains per iteration
@@ -81,6 +96,7 @@ struct EBMCUDA_API TrainerOptions {
   std::uint64_t seed = 0;
   std::int64_t log_every = 50;  // iterations per callback and log line; divergence is looked for as often
   OnDivergence on_divergence = OnDivergence::warn;
+  HeldOutOptions held_out;
 
   // The settings measured to serve D dimensions best (docs/training.md).
   static TrainerOptions defaults(int dim);
@@ -91,6 +107,21 @@ struct EBMCUDA_API TrainerOptions {
 // to serve D dimensions best (docs/training.md).
 EBMCUDA_API float default_first_layer_scale(int dim);
 EBMCUDA_API float default_confinement(int dim);
+
+// The model of a logged iteration (the moving average when ema > 0) on held-out data, in data units.
+struct EBMCUDA_API HeldOutReport {
+  double energy_gap = 0;  // mean E(held out) - mean E(train): log Z cancels. It grows when the model overfits
+  std::optional<double> log_likelihood{};  // nats per held-out point, where a check was due and log Z is known
+  double log_z_error = 0;                  // of that check
+  bool best = false;                       // no check before gave more
+  std::string refusal{};                   // why a check that was due gave none
+};
+
+// The best check so far, and the last.
+struct EBMCUDA_API HeldOutSummary {
+  std::int64_t best_iteration = 0;
+  double best_log_likelihood = 0, last_log_likelihood = 0;
+};
 
 // One logged iteration. Energies are means over the batch.
 struct EBMCUDA_API TrainProgress {
@@ -108,21 +139,23 @@ struct EBMCUDA_API TrainProgress {
   std::vector<DivergenceSign> signs;                         // of divergence, beyond the limits of divergence.hpp
   int rollbacks = 0;                                         // so far; each quarters the learning rate
   std::optional<std::int64_t> rolled_back_to;                // the run went back to this iteration
+  std::optional<HeldOutReport> held_out{};                   // with held-out data
 };
 
 class EBMCUDA_API Trainer {
  public:
-  // Starts at `model` (its standardisation maps the data) on `data` [N, D], data units; labels (0 .. C-1, N of them)
-  // only for a logits head. Throws ConfigError for options, shapes or values out of range, NaN in the data included.
+  // Starts at `model` (its transform maps the data) on `data` [N, D], data units; labels (0 .. C-1, N of them) only for
+  // a logits head; held-out points [M, D] are looked at, never trained on. Throws ConfigError for options, shapes or
+  // values out of range, NaN in the data included.
   Trainer(Mlp model, MatrixView data, TrainerOptions options, const Device& device = Device::automatic(),
-          std::span<const int> labels = {});
-  // Goes on from a checkpoint: the run then gives the same bits as one that was never stopped. `data` (and labels) must
-  // be what the run began with; a fingerprint in the checkpoint is compared. A finished run goes on to `iterations`
-  // when they are more; the learning rate of iteration t is then that of a run of so many. Throws FormatError or
-  // ConfigError.
+          std::span<const int> labels = {}, MatrixView held_out = {});
+  // Goes on from a checkpoint: the run then gives the same bits as one that was never stopped. `data` (labels and
+  // held-out points too) must be what the run began with; a fingerprint in the checkpoint is compared. A finished run
+  // goes on to `iterations` when they are more; the learning rate of iteration t is then that of a run of so many.
+  // Throws FormatError or ConfigError.
   static Trainer resume(const std::filesystem::path& checkpoint, MatrixView data,
                         const Device& device = Device::automatic(), std::span<const int> labels = {},
-                        std::optional<std::int64_t> iterations = {});
+                        std::optional<std::int64_t> iterations = {}, MatrixView held_out = {});
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();
@@ -134,17 +167,20 @@ class EBMCUDA_API Trainer {
   //   stop      DivergenceError, and the trainer is where the last report without a sign (or the start) left it
   //   rollback  it goes on from there with a quarter of the learning rate; the progress says so. After kMaxRollbacks as
   //   stop
-  // Same bits however a run is split over calls and checkpoints.
+  // Same bits however a run is split over calls and checkpoints. With held-out data it also ends out of patience.
   void fit(const std::function<bool(const TrainProgress&)>& progress = {}, std::int64_t max_iterations = -1);
 
   std::int64_t iteration() const;  // iterations done
   const TrainerOptions& options() const;
-  // The moving average when ema > 0, else the raw parameters. Notes name the sampler; before the last iteration one,
-  // `unfinished`, says how far it came; another, `diverged`, which signs of divergence the last report had.
+  // The moving average when ema > 0, else the raw parameters; with held-out data, what HeldOutOptions::keep says. Notes
+  // name the sampler and the iteration; before the last iteration one, `unfinished`, says how far it came; another,
+  // `diverged`, which signs of divergence the last report had.
   Mlp model() const;
   Mlp raw_model() const;
   ReplayBuffer buffer() const;  // a snapshot of the persistent chains; ConfigError when there are none
   double step_size() const;     // as adapted
+  std::optional<HeldOutSummary> held_out() const;  // nothing before the first check that gives a likelihood
+  bool out_of_patience() const;
 
   // Everything, in one safetensors file, written atomically. Throws WriteError and leaves the old file as it was.
   void save_checkpoint(const std::filesystem::path& path) const;

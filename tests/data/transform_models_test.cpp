@@ -11,6 +11,7 @@
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/log_z.hpp"
 #include "ebmcuda/trainer.hpp"
+#include "host/training/training_rows.hpp"
 #include "support/engines.hpp"
 #include "support/networks.hpp"
 
@@ -197,6 +198,37 @@ TEST_P(TransformTraining, ResumedRunsHaveTheBitsOfUnstoppedOnes) {
     EXPECT_EQ(a.to_model_space(x), b.to_model_space(x));
   }
   std::filesystem::remove(path);
+}
+
+// Where a transform makes something else of uniform noise, the rows are copies with noise of their own.
+TEST(TrainingRows, CopiesHaveNoiseOfTheirOwn) {
+  ebm::Matrix x(10, 2);
+  for (std::size_t k = 0; k < 20; ++k) x.values()[k] = static_cast<float>(k % 3);
+  const std::vector<int> labels = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  ebm::Mlp model = random_network(shape_of(2, {3}), 1);
+  ebm::TrainerOptions options;
+  options.iterations = 7;
+  options.batch_size = 10;  // every row is visited 7 times
+  options.dequantize = 1;
+  model.set_transform(ebm::Transform::fit(ebm::TransformKind::marginals_whiten, x, {.dequantize = 1}));
+  const ebm::TrainingRows rows = ebm::training_rows(model, options, x, labels);
+  ASSERT_EQ(rows.points.rows(), 80u) << "7 and one for what does not divide";
+  EXPECT_TRUE(rows.noise.empty());
+  const ebm::Matrix back = model.to_data_units(rows.points);
+  for (std::size_t i = 0; i < 80; ++i) {
+    EXPECT_EQ(rows.labels[i], static_cast<int>(i % 10));
+    for (std::size_t d = 0; d < 2; ++d) {
+      EXPECT_NEAR(back(i, d), x(i % 10, d) + 0.5f, 0.5 + 1e-4);
+      if (i >= 10) {
+        EXPECT_NE(back(i, d), back(i - 10, d));
+      }
+    }
+  }
+  // Uniform noise stays uniform: the engine adds it, fresh at every visit.
+  model.set_transform(ebm::Transform(ebm::Standardization{{0, 0}, {2, 4}}));
+  const ebm::TrainingRows plain = ebm::training_rows(model, options, x, labels);
+  EXPECT_EQ(plain.points.rows(), 10u);
+  EXPECT_EQ(plain.noise, (std::vector<float>{0.5f, 0.25f}));
 }
 
 EBM_INSTANTIATE_ENGINES(TransformTraining);

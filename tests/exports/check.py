@@ -14,7 +14,7 @@ import sys
 
 CLASS = re.compile(r"(?:class|struct)\s+(EBMCUDA_API\s+)?(\w+)[^;]*\{")
 FUNCTION = re.compile(r"(EBMCUDA_API\s+)?[\w:<>,&*\s\[\]]*?[\s&*](\w+|operator\W+)\(")
-HIDDEN = re.compile(r"\bEBMCUDA_HIDDEN\s+(\w+)")
+HIDDEN = re.compile(r"\b(?:class|struct)\s+EBMCUDA_HIDDEN\s+(\w+)")  # a hidden member function names no class
 NO_FUNCTION = ("using", "enum", "namespace", "class", "struct", "inline", "template", "constexpr", "static", "extern", "friend")
 # Instantiations of the C++ library's templates are weak and the same in every library.
 STANDARD_LIBRARY = re.compile(r"_Z(T[ISV]|GV)?Z?N?K?(St|S[absiod]|9__gnu_cxx)")

@@ -67,8 +67,9 @@ common=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DEBMCUDA_TOOLS=OFF -DEBMCUDA_BENCH=
   "-DCMAKE_CXX_FLAGS=-DHWY_COMPILE_ONLY_STATIC -march=native" "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG")
 use_host() {
   build_tree=$work/build before=() limit=300
-  targets=(test_engine test_kernels test_engine_statistics)
-  programs=(engine/test_engine:'*' kernels/test_kernels:'*' engine/test_engine_statistics:'*')
+  targets=(test_engine test_kernels test_engine_statistics test_transform test_transform_models test_held_out)
+  programs=(engine/test_engine:'*' kernels/test_kernels:'*' engine/test_engine_statistics:'*'
+            data/test_transform:'*' data/test_transform_models:'*' training/test_held_out:'*')
   cmake -S "$copy" -B "$build_tree" "${common[@]}" -DEBMCUDA_CUDA=OFF >/dev/null
 }
 # On a simulated device a test takes its time: trajectories of every activation are left to CI.

@@ -61,6 +61,7 @@ Checkpoint full_checkpoint(bool mala) {
   o.dequantize = 0.0625f;
   o.seed = kWide;
   o.log_every = 13;
+  o.held_out = {.checks = 7, .keep = KeptModel::last, .patience = 3};
 
   TrainingState s;
   s.iteration = 98765432109876;
@@ -75,13 +76,15 @@ Checkpoint full_checkpoint(bool mala) {
   for (int i = 0; i < 9; ++i) s.buffer_x.push_back(static_cast<float>(i) / 7);
   s.buffer_steps = {0, (std::uint64_t{1} << 48) - 1, 123456789012};
   ChainStats stats{kWide, 1, kWide - 2, {{{3, kWide - 4}, {5, kWide - 6}, {7, kWide - 8}}}};
+  HeldOutState held_out{kWide - 11, 5, -88.125, -89.0625, 2, s.ema};
   o.on_divergence = OnDivergence::rollback;
   TrainingState good = s;
   good.iteration -= 5;
   good.step_size = 0.5f;
   good.parameters[1] = -7;
   good.buffer_steps[1] -= 3;
-  return {std::move(model), o, std::move(s), stats, kWide - 9, 3, "acceptance 0.01 is below 0.05", std::move(good)};
+  return {std::move(model),   o, std::move(s), stats, kWide - 9, 3, "acceptance 0.01 is below 0.05", std::move(good),
+          std::move(held_out)};
 }
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
@@ -140,6 +143,10 @@ void expect_same(const Checkpoint& a, const Checkpoint& b) {
   ASSERT_EQ(a.good.has_value(), b.good.has_value());
   EXPECT_TRUE(!a.good || (a.good->iteration == b.good->iteration && a.good->step_size == b.good->step_size &&
                           same_bits(a.good->parameters, b.good->parameters)));
+  EXPECT_EQ(a.held_out, b.held_out);
+  EXPECT_TRUE(a.options.held_out.checks == b.options.held_out.checks &&
+              a.options.held_out.keep == b.options.held_out.keep &&
+              a.options.held_out.patience == b.options.held_out.patience);
 }
 
 TEST(Checkpoint, EveryFieldRoundTrips) {
@@ -246,7 +253,7 @@ TEST_F(CheckpointMistakes, EveryMissingKeyAndTensorIsNamed) {
     parts.metadata.erase(key);
     EXPECT_TRUE(contains(refusal(parts), key)) << key;
   }
-  EXPECT_EQ(whole.tensors.size(), 16u);
+  EXPECT_EQ(whole.tensors.size(), 17u);
   for (const auto& [name, tensor] : whole.tensors) {
     Parts parts = whole;
     parts.tensors.erase(name);
