@@ -105,8 +105,8 @@ double worst_effective_sample_size(const std::vector<Matrix>& states) {
 
 // The step size with the acceptance rate asked for, by bisection of its logarithm over short runs.
 ebm::Sampler with_acceptance(const Target& target, const std::function<ebm::Sampler(float)>& make, double acceptance) {
-  double low = std::log(1e-4), high = std::log(4.0);
-  for (int i = 0; i < 12; ++i) {
+  double low = std::log(1e-7), high = std::log(4.0);
+  for (int i = 0; i < 16; ++i) {
     const double middle = (low + high) / 2;
     const ebm::Sampler tried = make(static_cast<float>(std::exp(middle)));
     const std::int64_t each = std::visit([](const auto& s) { return s.evaluations(); }, tried);

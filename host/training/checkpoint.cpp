@@ -134,7 +134,7 @@ void visit_options(Archive& archive, Struct& options) {
   archive("trainer.dequantize", dequantize);
   archive("trainer.seed", seed);
   archive("trainer.log_every", log_every);
-  archive("trainer.on_divergence", on_divergence);
+  if (archive.since(2)) archive("trainer.on_divergence", on_divergence);
   visit_held_out_options(archive, held_out);
 }
 
@@ -231,7 +231,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
   const TransformArrays arrays = arrays_of(model.transform());
   if (model.transform().parts() != nullptr) archive("data.transform", transform);
   visit_arrays(transform, arrays, [&](const char* name, const auto& values, int axes) {
-    archive.tensor(name, values, axes_of(model.shape(), axes));
+    archive.tensor(name, values, axes_of(checkpoint.model.shape(), axes));
   });
   archive.notes(model.notes());
   archive.commit();
@@ -257,14 +257,14 @@ Checkpoint read_checkpoint(InputFile file) {
     std::uint64_t fingerprint = 0;
     archive("data.fingerprint", fingerprint);
     int rollbacks = 0;
-    archive("run.rollbacks", rollbacks);
+    if (archive.since(2)) archive("run.rollbacks", rollbacks);
     if (rollbacks < 0 || rollbacks > kMaxRollbacks) {
       archive.fail(fmt::format("run.rollbacks = {}: must be in 0 .. {}", rollbacks, kMaxRollbacks));
     }
     std::string diverged;
-    archive("run.diverged", diverged);
+    if (archive.since(2)) archive("run.diverged", diverged);
     std::optional<TrainingState> good;
-    if (archive.flag("run.good", false)) {
+    if (archive.since(2) && archive.flag("run.good", false)) {
       visit_state(archive, good.emplace(), shape, options, kGoodPrefix);
       check_state(archive, *good, options, kGoodPrefix);
     }

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace ebm {
 
 bool field_text::from_text(std::string_view text, std::vector<int>& values) {
@@ -18,7 +21,7 @@ bool field_text::from_text(std::string_view text, std::vector<int>& values) {
 
 CheckpointWriter::CheckpointWriter(std::filesystem::path path) : path_(std::move(path)) {
   metadata_["format"] = kCheckpointFormat;
-  metadata_["version"] = kCheckpointVersion;
+  metadata_["version"] = *std::rbegin(kCheckpointVersions);
 }
 
 void CheckpointWriter::notes(const std::map<std::string, std::string>& notes) {
@@ -42,9 +45,12 @@ CheckpointReader::CheckpointReader(InputFile file) : file_(std::move(file)) {
   if (format != kCheckpointFormat) {
     fail(fmt::format("__metadata__: format is {}, not '{}': no checkpoint", in_quotes(format), kCheckpointFormat));
   }
-  if (version != kCheckpointVersion) {
-    fail(fmt::format("__metadata__: version is {}; this library reads {}", in_quotes(version), kCheckpointVersion));
+  const auto known = std::ranges::find(kCheckpointVersions, version);
+  if (known == std::end(kCheckpointVersions)) {
+    fail(fmt::format("__metadata__: version is {}; this library reads {}", in_quotes(version),
+                     fmt::join(kCheckpointVersions, " and ")));
   }
+  version_ = 1 + static_cast<int>(known - std::begin(kCheckpointVersions));
 }
 
 const std::string& CheckpointReader::take(const std::string& key) {

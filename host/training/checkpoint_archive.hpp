@@ -22,7 +22,8 @@
 namespace ebm {
 
 constexpr std::string_view kCheckpointFormat = "ebmcuda checkpoint";
-constexpr std::string_view kCheckpointVersion = "2";
+// 1: until version 0.1 of the library, without divergence policies. Both are read; the second is written.
+constexpr std::string_view kCheckpointVersions[] = {"1", "2"};
 constexpr std::string_view kUnset = "unset";  // an option without a value
 constexpr std::string_view kNotePrefix = "note.";
 
@@ -98,6 +99,9 @@ class CheckpointWriter {
   static constexpr bool kReads = false;
   explicit CheckpointWriter(std::filesystem::path path);
 
+  // Whether the file's version has the fields that came with `version`.
+  bool since(int) const { return true; }
+
   template <class Value>
   void operator()(const std::string& key, const Value& value) {
     metadata_[key] = field_text::to_text(value);
@@ -129,6 +133,8 @@ class CheckpointReader {
   // Throws FormatError when the file is no checkpoint.
   explicit CheckpointReader(InputFile file);
 
+  bool since(int version) const { return version_ >= version; }
+
   template <class Value>
   void operator()(const std::string& key, Value& value) {
     const std::string& text = take(key);
@@ -158,6 +164,7 @@ class CheckpointReader {
   const TensorInfo& take_tensor(const std::string& name, const std::vector<std::uint64_t>& shape);
 
   SafetensorsReader file_;
+  int version_ = 0;
   std::set<std::string> taken_keys_, taken_tensors_;
 };
 

@@ -367,8 +367,33 @@ TEST_F(CheckpointMistakes, OtherFilesAreToldApart) {
       contains(message_of<FormatError>([&] { Mlp::load(directory_ / "good"); }), "format is 'ebmcuda checkpoint'"));
   Parts parts = good();
   parts.metadata["version"] = "3";
-  EXPECT_TRUE(contains(refusal(parts), "version is '3'; this library reads 2"));
+  EXPECT_TRUE(contains(refusal(parts), "version is '3'; this library reads 1 and 2"));
   EXPECT_TRUE(contains(message_of<FormatError>([&] { read_checkpoint(directory_ / "none"); }), "No such file"));
+}
+
+// What version 0.1 of the library wrote: no divergence policy, nothing held out, standardised coordinates only.
+TEST_F(CheckpointMistakes, TheFirstVersionIsReadWithDefaultsForWhatItLacks) {
+  Parts parts = good();
+  parts.metadata["version"] = "1";
+  std::erase_if(parts.metadata, [](const auto& field) {
+    return field.first.starts_with("run.") || field.first.starts_with("held_out.") ||
+           field.first == "trainer.on_divergence" || field.first == "good.state.iteration" ||
+           field.first == "good.state.step_size" || field.first == "data.transform";
+  });
+  std::erase_if(parts.tensors, [](const auto& tensor) {
+    return tensor.first.starts_with("good.") || tensor.first.starts_with("held_out.");
+  });
+  parts.write(directory_ / "first");
+  const Checkpoint read = read_checkpoint(directory_ / "first");
+  const Checkpoint expected = full_checkpoint(true);
+  EXPECT_EQ(read.state.parameters, expected.state.parameters);
+  EXPECT_EQ(read.state.buffer_x, expected.state.buffer_x);
+  EXPECT_EQ(read.state.iteration, expected.state.iteration);
+  EXPECT_EQ(read.options.batch_size, expected.options.batch_size);
+  EXPECT_EQ(read.model.standardization(), expected.model.standardization());
+  EXPECT_EQ(read.options.on_divergence, OnDivergence::warn);
+  EXPECT_EQ(read.rollbacks, 0);
+  EXPECT_FALSE(read.good);
 }
 
 TEST_F(CheckpointMistakes, EveryTruncationIsRefused) {
