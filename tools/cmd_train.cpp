@@ -325,7 +325,8 @@ class Run {
         summary->best_log_likelihood, summary->best_iteration, summary->last_log_likelihood, best ? "best" : "last");
     if (trainer_.out_of_patience()) console_.info("stopped at iteration {}: out of patience", trainer_.iteration());
     if (summary->best_iteration < trainer_.iteration() &&
-        summary->best_log_likelihood - summary->last_log_likelihood > kOverfit) {
+        summary->best_log_likelihood - summary->last_log_likelihood >
+            std::max(kOverfit, 2 * totals_.last.held_out->log_z_error)) {
       console_.warn(
           "overfitting: {:.3g} nats were lost on the held-out points after iteration {}; fewer --steps or more "
           "--weight-decay help",
@@ -334,7 +335,7 @@ class Run {
   }
 
   const CommandLine& line_;
-  static constexpr double kOverfit = 0.1;  // nats, about what the checks' log Z is known to
+  static constexpr double kOverfit = 0.1;  // nats; and twice the last check's standard error
   const TrainCommandOptions& options_;
   const Console& console_;
   Trainer trainer_;

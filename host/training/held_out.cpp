@@ -14,9 +14,11 @@ namespace ebm {
 namespace {
 
 constexpr std::size_t kMostRows = 4096;
-// The checks' share of a run's chain steps. A pilot run costs as much as the annealing itself.
-constexpr double kShare = 0.1;
-constexpr std::int64_t kChains = 256, kFewestTemperatures = 20, kMostTemperatures = 1000;
+// The checks' chain steps, as a share of the run's. One costs about twice a step of training, for its energies, and a
+// pilot run as much as the annealing itself: a tenth of the run's time in all. Few chains and many temperatures,
+// because the scatter of the weights falls exponentially with the second.
+constexpr double kShare = 0.045;
+constexpr std::int64_t kChains = 32, kFewestTemperatures = 20, kMostTemperatures = 1000;
 constexpr std::int64_t kMostAnnealed = 4096;  // dimensions: ais_log_z's limit
 // Standard errors of log Z beyond which a check says nothing: the best state is chosen by differences of a few tenths.
 constexpr double kMostError = 0.5;

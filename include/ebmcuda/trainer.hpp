@@ -77,7 +77,7 @@ EBMCUDA_API KeptModel parse_kept_model(std::string_view name, std::string_view f
 // What is done with held-out data, where a Trainer gets some.
 struct EBMCUDA_API HeldOutOptions {
   // Times in a run that the held-out likelihood is measured, >= 1, each at the next log line: log Z by a grid up to two
-  // dimensions, else by a short annealing. All together take about a tenth of the run's chain steps.
+  // dimensions, else by a short annealing. All together take about a tenth of the run's time.
   std::int64_t checks = 10;
   KeptModel keep = KeptModel::best;  // what model() returns, once a check has given a likelihood
   std::int64_t patience = 0;         // fit() ends after so many checks in a row without a better one; 0: never
