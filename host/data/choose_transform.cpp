@@ -9,8 +9,9 @@
 namespace ebm {
 namespace {
 
-// A covariance is worth having from this many rows for each column on.
-constexpr std::size_t kRowsPerColumn = 4;
+// A covariance is worth having from about this many rows for each column on: it gains 12 nats on breast cancer (455 x
+// 30) and loses 3 on wine (142 x 13).
+constexpr std::size_t kRowsPerColumn = 13;
 
 }  // namespace
 

@@ -15,7 +15,7 @@ class TransformOptionTest : public ProgramTest {
     write_ring("ring.npy");
     // Five columns; the last two hold whole numbers.
     std::string table = "a,b,c,d,e\n";
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 100; ++i) {
       table += fmt::format("{},{},{},{},{}\n", 0.013 * ((i * 37) % 101), 0.5 + 0.029 * ((i * 53) % 97),
                            -0.017 * ((i * 71) % 89), i % 4, (i * i) % 7);
     }
@@ -42,7 +42,7 @@ TEST_F(TransformOptionTest, EachKindReachesTheModel) {
     const Outcome info = succeed({"info", "m.safetensors"});
     EXPECT_NE(info.out.find(name), std::string::npos) << info.out;
     const Outcome energies = succeed({"energy", "m.safetensors", "table.csv"});
-    EXPECT_EQ(std::ranges::count(energies.out, '\n'), 60);
+    EXPECT_EQ(std::ranges::count(energies.out, '\n'), 100);
   }
   succeed(train("ring.npy", {"--no-standardize"}));
   EXPECT_EQ(kind(), TransformKind::none);
@@ -51,7 +51,7 @@ TEST_F(TransformOptionTest, EachKindReachesTheModel) {
 TEST_F(TransformOptionTest, AutoSaysWhatItChoseAndWhy) {
   EXPECT_NE(succeed(train("ring.npy", {})).err.find("transform standardize, chosen for 2 columns"), std::string::npos);
   EXPECT_EQ(kind(), TransformKind::standardize);
-  EXPECT_NE(succeed(train("table.csv", {"--transform", "auto"})).err.find("chosen for 5 columns, 60 rows"),
+  EXPECT_NE(succeed(train("table.csv", {"--transform", "auto"})).err.find("chosen for 5 columns, 100 rows"),
             std::string::npos);
   EXPECT_EQ(kind(), TransformKind::marginals_whiten);
   EXPECT_NE(succeed(train("table.csv", {"--dequantize", "1"})).err.find("chosen for 2 of 5 columns"),
