@@ -7,9 +7,9 @@
 #include "ebmcuda/dataset.hpp"
 #include "host/core/check.hpp"
 #include "host/core/names.hpp"
+#include "host/core/points.hpp"
 #include "host/data/standardize.hpp"
 #include "host/data/transform_parts.hpp"
-#include "host/sampling/transition.hpp"
 
 namespace ebm {
 namespace {

@@ -226,17 +226,6 @@ float step_size_of(const Sampler& sampler) {
   return std::visit([](const auto& s) { return s.step_size; }, sampler);
 }
 
-void require_points(std::string_view field, MatrixView x, int dim) {
-  require(x.cols == static_cast<std::size_t>(dim), field, fmt::format("{} x {}", x.rows, x.cols),
-          fmt::format("the model has D = {}, so rows must hold {} values", dim, dim));
-  const auto values = x.values();
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) {
-      reject(field, values[i], fmt::format("every value must be finite (row {}, column {})", i / x.cols, i % x.cols));
-    }
-  }
-}
-
 void require_inside(std::string_view field, MatrixView x, const Mlp& model, const Transition& transition) {
   if (transition.clamp_lo.empty()) return;
   const Matrix points = model.to_model_space(x);

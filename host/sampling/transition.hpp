@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ebmcuda/sampler.hpp"
+#include "host/core/points.hpp"
 #include "host/engine/engine.hpp"
 
 namespace ebm {
@@ -22,9 +23,6 @@ float step_size_of(const Sampler& sampler);
 
 // Notes of a model file that say how its chains ran: "sampler", and every number of the sampler under its name.
 void note_sampler(const Sampler& sampler, std::map<std::string, std::string>* notes);
-
-// ConfigError unless x is [n, D] and finite; `field` names it.
-void require_points(std::string_view field, MatrixView x, int dim);
 
 // ConfigError unless every point [n, D], data units, lies in the transition's box.
 void require_inside(std::string_view field, MatrixView x, const Mlp& model, const Transition& transition);
