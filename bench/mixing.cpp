@@ -276,7 +276,7 @@ void modes(const std::string& file, ebm::Density2d density) {
       ebm::to_string(density), kMany, floor);
   fmt::print("| sampler | start |");
   for (const auto b : budgets) fmt::print(" {} |", b);
-  fmt::print("\n|---|---|");
+  fmt::print(" replicas |\n|---|---|---|");
   for (std::size_t i = 0; i < budgets.size(); ++i) fmt::print("---|");
   fmt::print("\n");
 
@@ -312,7 +312,9 @@ void modes(const std::string& file, ebm::Density2d density) {
     }
     if (tempering) {
       const ebm::ReplicaStats stats = chains.replicas();
-      fmt::print(" barrier {:.2f}, {} round trips", stats.barrier(), stats.round_trips);
+      fmt::print(" barrier {:.2f}, {} round trips |", stats.barrier(), stats.round_trips);
+    } else {
+      fmt::print(" |");
     }
     fmt::print("\n");
   };

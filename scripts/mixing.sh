@@ -11,6 +11,7 @@ ebm=$build/tools/ebm
 if [ ! -e "$work/digits.safetensors" ]; then
   "$ebm" data data/digits.csv --columns 0:64 --out "$work/train.npy" --held-out "$work/held_out.npy" --held-out-share 0.2 >&2
   "$ebm" train "$work/train.npy" --dequantize 1 --transform standardize --out "$work/digits.safetensors" >&2
+  "$ebm" train "$work/train.npy" --dequantize 1 --transform marginals+whiten --out "$work/whitened.safetensors" >&2
 fi
 for density in eight_gaussians twenty_five_gaussians; do
   [ -e "$work/$density.safetensors" ] && continue
@@ -37,6 +38,8 @@ TEXT
   "$build/bench/mixing" gaussians
   printf '\n### A network trained on the standardised digits (64-128-128-1)\n\n'
   "$build/bench/mixing" model "$work/digits.safetensors"
+  printf '\n### The same digits in the coordinates that `ebm train` chooses (marginals+whiten)\n\n'
+  "$build/bench/mixing" model "$work/whitened.safetensors"
   printf '\n## Mass between modes\n\nNetworks trained by `ebm train` with defaults; the masses are compared with those of the network itself, by a grid.\n'
   for density in eight_gaussians twenty_five_gaussians; do
     "$build/bench/mixing" modes "$work/$density.safetensors" $density
