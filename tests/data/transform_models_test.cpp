@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <filesystem>
-#include <functional>
 
 #include "ebmcuda/chains.hpp"
 #include "ebmcuda/dataset.hpp"
@@ -13,6 +12,7 @@
 #include "ebmcuda/trainer.hpp"
 #include "host/training/training_rows.hpp"
 #include "support/engines.hpp"
+#include "support/errors.hpp"
 #include "support/networks.hpp"
 
 namespace {
@@ -130,14 +130,6 @@ TEST_P(TransformModels, ChainsSpeakDataUnits) {
 
 // A box of data units is a box of model space only where coordinates stay apart; a Gaussian only in an affine one.
 TEST_P(TransformModels, WhatHasNoMeaningIsRefused) {
-  const auto field_of = [](const std::function<void()>& call) -> std::string {
-    try {
-      call();
-    } catch (const ebm::ConfigError& error) {
-      return error.field();
-    }
-    return "(accepted)";
-  };
   const ebm::Mala boxed{.step_size = 0.05f, .jump_prob = 0, .grad_clip = {}, .clamp = ebm::Box{{-9}, {9}}};
   ebm::SampleOptions options;
   options.n_chains = 3;

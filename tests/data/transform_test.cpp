@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <numbers>
 #include <random>
@@ -14,6 +13,7 @@
 #include "ebmcuda/error.hpp"
 #include "host/core/normal_quantile.hpp"
 #include "host/data/marginals.hpp"
+#include "support/errors.hpp"
 
 namespace ebm {
 namespace {
@@ -348,14 +348,6 @@ TEST(Transform, SingularCorrelationsAreShrunk) {
 }
 
 TEST(Transform, BadRequestsNameTheField) {
-  const auto field_of = [](const std::function<void()>& call) -> std::string {
-    try {
-      call();
-    } catch (const ConfigError& error) {
-      return error.field();
-    }
-    return "(accepted)";
-  };
   const Matrix x = mixed_table(20, 13);
   Matrix with_nan = x;
   with_nan(3, 1) = std::nanf("");
@@ -363,14 +355,14 @@ TEST(Transform, BadRequestsNameTheField) {
   const auto fit = [](const Matrix& data, const TransformOptions& options) {
     return [&data, options] { Transform::fit(TransformKind::marginals, data, options); };
   };
-  EXPECT_EQ(field_of(fit(with_nan, {})), "data");
-  EXPECT_EQ(field_of(fit(empty, {})), "data");
-  EXPECT_EQ(field_of(fit(x, {.dequantize = -1})), "dequantize");
-  EXPECT_EQ(field_of(fit(x, {.lower = {0}})), "lower") << "column 0 goes below";
-  EXPECT_EQ(field_of(fit(x, {.upper = {0}})), "upper");
-  EXPECT_EQ(field_of(fit(x, {.lower = {-9, -9}})), "lower") << "two bounds for three columns";
-  EXPECT_EQ(field_of([] { Transform(Standardization{{0, 0}, {1, 0}}); }), "data.std");
-  EXPECT_EQ(field_of([] { parse_transform_kind("pca"); }), "transform");
+  EXPECT_EQ(support::field_of(fit(with_nan, {})), "data");
+  EXPECT_EQ(support::field_of(fit(empty, {})), "data");
+  EXPECT_EQ(support::field_of(fit(x, {.dequantize = -1})), "dequantize");
+  EXPECT_EQ(support::field_of(fit(x, {.lower = {0}})), "lower") << "column 0 goes below";
+  EXPECT_EQ(support::field_of(fit(x, {.upper = {0}})), "upper");
+  EXPECT_EQ(support::field_of(fit(x, {.lower = {-9, -9}})), "lower") << "two bounds for three columns";
+  EXPECT_EQ(support::field_of([] { Transform(Standardization{{0, 0}, {1, 0}}); }), "data.std");
+  EXPECT_EQ(support::field_of([] { parse_transform_kind("pca"); }), "transform");
 }
 
 }  // namespace

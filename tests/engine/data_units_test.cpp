@@ -6,6 +6,7 @@
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/mlp.hpp"
 #include "support/engines.hpp"
+#include "support/errors.hpp"
 #include "support/networks.hpp"
 
 namespace {
@@ -112,14 +113,6 @@ TEST_P(DataUnitsTest, UniformStartSpansThreeStandardDeviations) {
 }
 
 TEST_P(DataUnitsTest, BadRequestsNameTheField) {
-  const auto field_of = [](const auto& call) -> std::string {
-    try {
-      call();
-    } catch (const ebm::ConfigError& error) {
-      return error.field();
-    }
-    return "(accepted)";
-  };
   ebm::Matrix wide(2, 4), with_nan = x_;
   with_nan(5, 1) = std::nanf("");
   EXPECT_EQ(field_of([&] { ebm::energy(model_, wide, device()); }), "x");

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <functional>
 
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/energy.hpp"
@@ -12,6 +11,7 @@
 #include "ebmcuda/log_z.hpp"
 #include "ebmcuda/trainer.hpp"
 #include "support/engines.hpp"
+#include "support/errors.hpp"
 #include "support/networks.hpp"
 
 namespace {
@@ -134,14 +134,6 @@ TEST_P(HeldOutTest, ResumedRunsReportAndKeepTheSame) {
   EXPECT_NEAR(ebm::log_likelihood(b, held_out_, log_z, device()).mean, rest.held_out().value().best_log_likelihood,
               0.01);
 
-  const auto field_of = [](const std::function<void()>& call) -> std::string {
-    try {
-      call();
-    } catch (const ebm::ConfigError& error) {
-      return error.field();
-    }
-    return "(accepted)";
-  };
   EXPECT_EQ(field_of([&] { ebm::Trainer::resume(path, data_, device()); }), "held_out");
   EXPECT_EQ(field_of([&] { ebm::Trainer::resume(path, data_, device(), {}, {}, data_); }), "held_out");
   ebm::Trainer plain(start(data_), data_, options, device());
