@@ -151,7 +151,8 @@ class Run {
         labelled_(!data.labels.empty()),
         bar_(console, "train", trainer_.options().iterations),
         chain_steps_per_iteration_(
-            static_cast<double>(trainer_.options().batch_size * trainer_.options().objective.n_steps)) {}
+            static_cast<double>(trainer_.options().batch_size * trainer_.options().objective.n_steps *
+                                trainer_.options().objective.replicas())) {}
 
   void go() {
     if (options_.log) {
@@ -290,6 +291,10 @@ class Run {
           si_text(static_cast<double>(stats.steps) / std::max(seconds, 1e-9)), stats.restarts, stats.reinitialized);
       if (stats[Move::local].proposed > 0)
         console_.info("acceptance {:.3f}, step size {:.4g}", stats.acceptance(), trainer_.step_size());
+      if (stats.swaps.proposed > 0) {
+        console_.info("swaps of neighbouring replicas accepted {:.3f}",
+                      static_cast<double>(stats.swaps.accepted) / static_cast<double>(stats.swaps.proposed));
+      }
       const TrainProgress& last = totals_.last;
       console_.info("energy gap {:+.4g} (data {:.4g}, samples {:.4g})", last.energy_gap(), last.energy_data,
                     last.energy_samples);

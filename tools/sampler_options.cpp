@@ -46,6 +46,9 @@ template <class Number>
 std::string text_of(Number value) requires std::is_arithmetic_v<Number> {
   return fmt::format("{}", value);
 }
+std::string text_of(const std::optional<std::vector<float>>& values) {
+  return values ? fmt::format("{}", fmt::join(*values, ",")) : "unset";
+}
 std::string text_of(const std::optional<float>& value) { return value ? fmt::format("{}", *value) : "off"; }
 std::string text_of(const std::optional<Box>& box) {
   return box ? fmt::format("{},{}", fmt::join(box->lo, ","), fmt::join(box->hi, ",")) : "off";
@@ -110,9 +113,9 @@ void SamplerOptions::add_tempering(CommandLine& line) {
   });
 }
 
-std::optional<Tempering> SamplerOptions::tempering_or_none() const {
+std::optional<Tempering> SamplerOptions::tempering_or_none(const std::optional<Tempering>& base) const {
   const auto first = std::ranges::find_if(tempering, [](const auto& entry) { return entry.second.has_value(); });
-  const bool asked = name ? *name == Tempering::kName : first != tempering.end();
+  const bool asked = name ? *name == Tempering::kName : base || first != tempering.end();
   if (!asked) {
     if (first != tempering.end()) {
       throw ConfigError(option_of(first->first), *first->second, "belongs to --sampler tempering");
@@ -120,7 +123,7 @@ std::optional<Tempering> SamplerOptions::tempering_or_none() const {
     if (local) throw ConfigError("--local-sampler", std::string(to_string(*local)), "belongs to --sampler tempering");
     return std::nullopt;
   }
-  Tempering fields;
+  Tempering fields = base.value_or(Tempering{});
   bool given_replicas = false;
   Tempering::parameters(fields, [&](const Parameter& p, auto& field) {
     const auto entry = tempering.find(std::string(p.name));
@@ -144,7 +147,8 @@ bool SamplerOptions::given(const std::string& parameter) const {
 }
 
 SamplerKind SamplerOptions::kind_or(SamplerKind otherwise) const {
-  if (tempering_or_none()) return local.value_or(is_metropolis(otherwise) ? otherwise : SamplerKind::mala);
+  if (local) return *local;  // which belongs to tempering, and tempering_or_none() sees to that
+  if (tempering_or_none()) return is_metropolis(otherwise) ? otherwise : SamplerKind::mala;
   if (name) return parse_sampler_kind(*name);
   const auto fits = [&](SamplerKind candidate) {
     return std::ranges::all_of(text, [&](const auto& entry) { return !entry.second || knows(candidate, entry.first); });
@@ -174,11 +178,16 @@ Sampler SamplerOptions::apply(const Sampler& base) const {
   return sampler;
 }
 
-std::vector<std::pair<std::string, std::string>> settings_of(const Sampler& sampler) {
-  std::vector<std::pair<std::string, std::string>> list{{"sampler", std::string(to_string(kind_of(sampler)))}};
-  visit_parameters(sampler, [&](const Parameter& p, const auto& field) {
+std::vector<std::pair<std::string, std::string>> settings_of(const Sampler& sampler,
+                                                             const std::optional<Tempering>& tempering) {
+  std::vector<std::pair<std::string, std::string>> list;
+  const auto add = [&](const Parameter& p, const auto& field) {
     list.emplace_back(option_of(p.name).substr(2), text_of(field));
-  });
+  };
+  if (tempering) list.emplace_back("sampler", Tempering::kName);
+  list.emplace_back(tempering ? "local-sampler" : "sampler", to_string(kind_of(sampler)));
+  visit_parameters(sampler, add);
+  if (tempering) Tempering::parameters(*tempering, add);
   return list;
 }
 

@@ -19,11 +19,12 @@ struct SamplerOptions {
   std::map<std::string, std::optional<std::string>> tempering;  // the same of Tempering's
 
   void add(CommandLine& line);
-  void add_tempering(CommandLine& line);  // where chains are sampled
+  void add_tempering(CommandLine& line);
 
   bool given(const std::string& parameter) const;
-  // Asked for by name or by any of its options. Throws ConfigError.
-  std::optional<Tempering> tempering_or_none() const;
+  // `base` with the given options applied; none when another sampler is named. Without a base there is tempering when
+  // it is named, or no sampler is and one of its options is given. Throws ConfigError.
+  std::optional<Tempering> tempering_or_none(const std::optional<Tempering>& base = {}) const;
   // Which sampler the options mean: the one named (with tempering: its local one); else `otherwise`, unless the
   // parameters given belong to one other sampler only (--noise-scale means langevin).
   SamplerKind kind_or(SamplerKind otherwise) const;
@@ -35,7 +36,8 @@ struct SamplerOptions {
 // "--step-size" of "step_size".
 std::string option_of(std::string_view parameter);
 // Every parameter of the sampler as text, by option name without the dashes; "off" for what is not set.
-std::vector<std::pair<std::string, std::string>> settings_of(const Sampler& sampler);
+std::vector<std::pair<std::string, std::string>> settings_of(const Sampler& sampler,
+                                                             const std::optional<Tempering>& tempering = {});
 
 // The sampler a model says it was trained with (notes of its file), else Mala at its default step.
 Sampler sampler_of_model(const Mlp& model);

@@ -88,6 +88,10 @@ void TrainLog::write(const TrainProgress& progress, bool with_labels) {
     json[fmt::format("{}proposed", prefix_of(move))] = stats[move].proposed;
     json[fmt::format("{}accepted", prefix_of(move))] = stats[move].accepted;
   }
+  if (stats.swaps.proposed > 0) {  // with tempering
+    json["swaps_proposed"] = stats.swaps.proposed;
+    json["swaps_accepted"] = stats.swaps.accepted;
+  }
   if (const auto& held_out = progress.held_out) {
     json["held_out_energy_gap"] = held_out->energy_gap;
     json["held_out_log_likelihood"] = held_out->log_likelihood ? Json(*held_out->log_likelihood) : Json(nullptr);

@@ -41,6 +41,7 @@ void TrainSettings::add(CommandLine& line) {
   transform.add(line);
 
   sampler.add(line);  // begins the group "Chains"
+  sampler.add_tempering(line);
   line.add("--langevin-steps", langevin_steps, "K", "steps of every chain per iteration");
   line.add_choice(
       "--chain-start", chain_start, [](auto text, auto field) { return parse_chain_start(text, field); },
@@ -76,10 +77,7 @@ void TrainSettings::add(CommandLine& line) {
 
 TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint64_t> seed) const {
   ContrastiveDivergence& objective = base.objective;
-  if (sampler.tempering_or_none()) {
-    throw ConfigError("--sampler", std::string(Tempering::kName),
-                      fmt::format("replicas are for sampling; training takes langevin, {}", metropolis_names()));
-  }
+  objective.tempering = sampler.tempering_or_none(objective.tempering);
   const bool could_move = is_metropolis(kind_of(objective.sampler));
   objective.sampler = sampler.apply(objective.sampler);
   const SamplerKind kind = kind_of(objective.sampler);
@@ -183,7 +181,7 @@ SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, Tr
   add("confinement", shape.confinement);
   add("transform", to_string(transform));
   const ContrastiveDivergence& objective = options.objective;
-  for (auto& setting : settings_of(objective.sampler)) list.push_back(std::move(setting));
+  for (auto& setting : settings_of(objective.sampler, objective.tempering)) list.push_back(std::move(setting));
   if (is_metropolis(kind_of(objective.sampler))) add("target-acceptance", text_of(objective.target_acceptance));
   add("chain-start", to_string(objective.chain_start));
   add("langevin-steps", objective.n_steps);

@@ -89,8 +89,8 @@ void ChainStrips::swap_states(std::size_t a, std::size_t b) {
   std::swap(from_hot_[a], from_hot_[b]);
 }
 
-void ChainStrips::swap_replicas(std::uint64_t seed, int replicas, std::int64_t evaluations, std::uint64_t period,
-                                ThreadPool& pool) {
+MoveCount ChainStrips::swap_replicas(std::uint64_t seed, int replicas, std::int64_t evaluations, std::uint64_t period,
+                                     ThreadPool& pool) {
   const auto r_count = static_cast<std::size_t>(replicas);
   constexpr std::size_t kChunk = 64;  // chains of a task
   const std::size_t n_chains = n_ / r_count, tasks = (n_chains + kChunk - 1) / kChunk;
@@ -117,13 +117,15 @@ void ChainStrips::swap_replicas(std::uint64_t seed, int replicas, std::int64_t e
     }
   });
   replica_stats_.swaps.resize(r_count - 1);
+  MoveCount all;
   for (const ReplicaStats& count : counts) {
     for (std::size_t r = 0; r + 1 < r_count; ++r) {
-      replica_stats_.swaps[r].proposed += count.swaps[r].proposed;
-      replica_stats_.swaps[r].accepted += count.swaps[r].accepted;
+      replica_stats_.swaps[r] += count.swaps[r];
+      all += count.swaps[r];
     }
     replica_stats_.round_trips += count.round_trips;
   }
+  return all;
 }
 
 ChainStats ChainStrips::run(const PackedNetwork& network, SamplerKind kind, const StepParameters& parameters,

@@ -50,9 +50,9 @@ class ChainStrips {
   bool known() const noexcept { return known_; }
   void forget() noexcept { known_ = false; }
 
-  // ChainSet::swap_replicas.
-  void swap_replicas(std::uint64_t seed, int replicas, std::int64_t evaluations, std::uint64_t period,
-                     ThreadPool& pool);
+  // ChainSet::swap_replicas; returns what it counted.
+  MoveCount swap_replicas(std::uint64_t seed, int replicas, std::int64_t evaluations, std::uint64_t period,
+                          ThreadPool& pool);
   const ReplicaStats& replica_stats() const noexcept { return replica_stats_; }
 
   // n transitions of every chain; one scratch for each thread of the pool.

@@ -69,7 +69,7 @@ class CpuChainSet final : public ChainSet {
   }
 
   void swap_replicas(int replicas, std::int64_t evaluations, std::uint64_t period) override {
-    chains_.swap_replicas(seed_, replicas, evaluations, period, *pool_);
+    stats_.swaps += chains_.swap_replicas(seed_, replicas, evaluations, period, *pool_);
   }
   ReplicaStats replica_stats() const override { return chains_.replica_stats(); }
 

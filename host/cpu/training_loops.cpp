@@ -5,6 +5,7 @@
 
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
+#include "kernels/chains/replica_swap.hpp"
 #include "kernels/math/ordered_sum.hpp"
 #include "kernels/training/batch_rows.hpp"
 
@@ -24,21 +25,28 @@ class TrainingLoops final : public TrainingPrimitives {
         width_(strip_width()),
         dim_(static_cast<std::size_t>(plan_.shape.dim)),
         batch_size_(static_cast<std::size_t>(plan_.batch_size)),
+        replicas_(static_cast<std::size_t>(plan_.replicas())),
         network_(plan_.shape, state_.parameters),
-        scratch_(make_scratch(pool_->threads(), plan_.shape)),
-        chains_(plan_.shape.dim, batch_size_),
+        scratch_(make_scratch(pool_->threads(), plan_.shape, tempered())),
+        chains_(plan_.shape.dim, batch_size_ * replicas_, tempered()),
         batch_(plan_.shape, batch_size_, 2, *pool_),
         gradient_(state_.parameters.size()),
         strip_stats_(chains_.count()) {
     clock_.iteration = state_.iteration;
     clock_.step_size = state_.step_size;
+    if (!tempered()) return;
+    std::vector<float> beta;
+    for (std::size_t c = 0; c < batch_size_; ++c) {
+      beta.insert(beta.end(), plan_.inverse_temperatures.begin(), plan_.inverse_temperatures.end());
+    }
+    chains_.set_inverse_temperatures(beta);
   }
 
   // ------------------------------------------------------------------------------------------- parts of an iteration
 
   void gather_data() override {
     if (clock_.stopped != 0) return;
-    pool_->run(chains_.count(), [&](std::size_t s, int) { gather_strip(s); });
+    pool_->run(batch_.strips_per_part(), [&](std::size_t s, int) { gather_strip(s); });
   }
 
   void run_chains() override {
@@ -52,6 +60,10 @@ class TrainingLoops final : public TrainingPrimitives {
         plan_.chain_start == ChainStart::persistent
             ? slot_draw(plan_.seed, clock_.iteration, static_cast<std::uint64_t>(plan_.buffer_capacity))
             : Permutation{};
+    if (tempered()) {
+      run_replicas(slots, steps);
+      return;
+    }
     pool_->run(chains_.count(), [&](std::size_t s, int thread) {
       const Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
       const std::uint64_t reinitialized = open_chains(s, slots, steps.start, scratch.points());
@@ -124,21 +136,30 @@ class TrainingLoops final : public TrainingPrimitives {
 
   // First strip of the samples in the batch.
   std::size_t samples() const { return batch_.strips_per_part(); }
-  float* buffer_row(std::uint64_t slot) {
-    return state_.buffer_x.data() + static_cast<std::size_t>(slot_row(slot, plan_.slot_rows)) * dim_;
+  bool tempered() const { return !plan_.inverse_temperatures.empty(); }
+  // Of lane `lane` of a strip of chains: which chain of the batch it is or is a replica of, and which one.
+  struct Place {
+    std::size_t chain, replica;
+  };
+  Place place(std::size_t s, std::size_t lane) const {
+    const std::size_t row = s * width_ + lane;
+    return {row / replicas_, row % replicas_};
   }
-  std::uint64_t position(std::size_t s, std::size_t lane) const {
-    return batch_position(clock_.iteration, plan_.batch_size, s * width_ + lane);
+  float* buffer_row(std::uint64_t slot, std::size_t replica) {
+    const auto r = static_cast<std::int64_t>(replica);
+    return state_.buffer_x.data() + static_cast<std::size_t>(slot_row(slot, plan_.replicas(), r)) * dim_;
   }
+  std::uint64_t position(std::size_t row) const { return batch_position(clock_.iteration, plan_.batch_size, row); }
 
   void gather_strip(std::size_t s) {
     DataOrder order(plan_.seed, data_.size() / dim_);
     float* const strip = batch_.x(s);
-    for (std::size_t lane = 0; lane < chains_.valid(s); ++lane) {
-      const auto row = static_cast<std::size_t>(order.row(position(s, lane)));
+    for (std::size_t lane = 0; lane < std::min(width_, batch_size_ - s * width_); ++lane) {
+      const std::uint64_t visit = position(s * width_ + lane);
+      const auto row = static_cast<std::size_t>(order.row(visit));
       for (std::size_t d = 0; d < dim_; ++d) strip[d * width_ + lane] = data_[row * dim_ + d];
       if (!labels_.empty()) batch_.labels(s)[lane] = labels_[row];
-      if (!plan_.dequantize.empty()) dequantize(position(s, lane), strip + lane);
+      if (!plan_.dequantize.empty()) dequantize(visit, strip + lane);
     }
   }
 
@@ -152,50 +173,89 @@ class TrainingLoops final : public TrainingPrimitives {
     }
   }
 
+  // Rounds of swaps fall between the same transitions for every slot: its chain has taken a whole number of iterations.
+  void run_replicas(const Permutation& slots, const StepParameters& steps) {
+    pool_->run(chains_.count(), [&](std::size_t s, int thread) {
+      strip_stats_[s] = {};
+      strip_stats_[s].reinitialized =
+          open_chains(s, slots, steps.start, scratch_[static_cast<std::size_t>(thread)].points());
+    });
+    chains_.forget();
+    const std::int64_t piece = transitions_between_swaps(plan_.n_steps, plan_.swap_every);
+    ChainStats& stats = strip_stats_.front();
+    for (std::int64_t done = 0; done < plan_.n_steps; done += piece) {
+      stats += chains_.run(network_, plan_.transition.kind, steps, piece, scratch_, *pool_);
+      stats.swaps += chains_.swap_replicas(plan_.seed, static_cast<int>(replicas_), plan_.transition.evaluations,
+                                           swap_period(plan_.transition.evaluations, plan_.swap_every), *pool_);
+    }
+    pool_->run(chains_.count(), [&](std::size_t s, int) { close_chains(s); });
+  }
+
   // Where the chains of strip s begin; returns how many slots start afresh. `fresh` [D][width] is working memory.
   std::uint64_t open_chains(std::size_t s, const Permutation& slots, const StartRegion& region, float* fresh) {
     const StripState state = chains_.strip(s);
     std::fill_n(state.restarted, width_, std::uint8_t{0});
     if (plan_.chain_start != ChainStart::persistent) {
       for (std::size_t lane = 0; lane < width_; ++lane) {
-        state.ids[lane] = position(s, lane);
+        const auto [chain, replica] = place(s, lane);
+        state.ids[lane] = replica_id(position(chain), replica);
         state.steps[lane] = 0;
       }
-      if (plan_.chain_start == ChainStart::data) {
+      if (plan_.chain_start == ChainStart::fresh) {
+        uniform_start_strip(plan_.seed, plan_.shape.dim, region, state.ids, state.steps, state.x);
+      } else if (replicas_ == 1) {
         std::copy_n(batch_.x(s), dim_ * width_, state.x);
       } else {
-        uniform_start_strip(plan_.seed, plan_.shape.dim, region, state.ids, state.steps, state.x);
+        for (std::size_t lane = 0; lane < state.valid; ++lane) {
+          const std::size_t chain = place(s, lane).chain;
+          copy_lane(batch_.x(chain / width_) + chain % width_, state.x + lane);
+        }
       }
       return 0;
     }
+    std::uint64_t reinitialized = 0;
     std::vector<std::size_t> afresh;
     for (std::size_t lane = 0; lane < state.valid; ++lane) {
-      const std::uint64_t slot = slots(s * width_ + lane);
-      state.ids[lane] = slot;
+      const auto [chain, replica] = place(s, lane);
+      const std::uint64_t slot = slots(chain);
+      state.ids[lane] = replica_id(slot, replica);
       state.steps[lane] = state_.buffer_steps[slot];
-      const float* const from = buffer_row(slot);
+      const float* const from = buffer_row(slot, replica);
       for (std::size_t d = 0; d < dim_; ++d) state.x[d * width_ + lane] = from[d];
-      if (starts_afresh(plan_.seed, slot, state.steps[lane], plan_.reinit_prob)) afresh.push_back(lane);
+      if (!starts_afresh(plan_.seed, slot, state.steps[lane], plan_.reinit_prob)) continue;
+      afresh.push_back(lane);
+      if (replica == 0) ++reinitialized;
     }
     if (afresh.empty()) return 0;
     uniform_start_strip(plan_.seed, plan_.shape.dim, region, state.ids, state.steps, fresh);
-    for (const std::size_t lane : afresh) {
-      for (std::size_t d = 0; d < dim_; ++d) state.x[d * width_ + lane] = fresh[d * width_ + lane];
-    }
-    return afresh.size();
+    for (const std::size_t lane : afresh) copy_lane(fresh + lane, state.x + lane);
+    return reinitialized;
   }
 
   // Chains of strip s to the batch and back to their slots, which no other strip holds.
   void close_chains(std::size_t s) {
     const StripState state = chains_.strip(s);
-    std::copy_n(state.x, dim_ * width_, batch_.x(samples() + s));
+    if (replicas_ == 1) {
+      std::copy_n(state.x, dim_ * width_, batch_.x(samples() + s));
+    } else {
+      for (std::size_t lane = 0; lane < state.valid; ++lane) {
+        const auto [chain, replica] = place(s, lane);
+        if (replica == 0) copy_lane(state.x + lane, batch_.x(samples() + chain / width_) + chain % width_);
+      }
+    }
     if (plan_.chain_start != ChainStart::persistent) return;
     for (std::size_t lane = 0; lane < state.valid; ++lane) {
-      const std::uint64_t slot = state.ids[lane];
-      state_.buffer_steps[slot] = state.steps[lane];
-      float* const to = buffer_row(slot);
+      const std::size_t replica = place(s, lane).replica;
+      const std::uint64_t slot = state.ids[lane] - replica_id(0, replica);
+      if (replica == 0) state_.buffer_steps[slot] = state.steps[lane];
+      float* const to = buffer_row(slot, replica);
       for (std::size_t d = 0; d < dim_; ++d) to[d] = state.x[d * width_ + lane];
     }
+  }
+
+  // D values, a strip's width apart.
+  void copy_lane(const float* from, float* to) const {
+    for (std::size_t d = 0; d < dim_; ++d) to[d * width_] = from[d * width_];
   }
 
   static double sum(std::span<const float> rows) {
@@ -221,10 +281,10 @@ class TrainingLoops final : public TrainingPrimitives {
   std::vector<float> data_;  // [n, D], model space
   std::vector<int> labels_;
   std::shared_ptr<ThreadPool> pool_;
-  std::size_t width_, dim_, batch_size_;
+  std::size_t width_, dim_, batch_size_, replicas_;
   PackedNetwork network_;
   std::vector<Scratch> scratch_;
-  ChainStrips chains_;
+  ChainStrips chains_;   // [batch, replicas]
   BatchGradient batch_;  // data, then samples
   std::vector<float> gradient_;
   std::vector<ChainStats> strip_stats_;

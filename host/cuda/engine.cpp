@@ -151,6 +151,7 @@ class CudaChainSet final : public ChainSet {
     view.gradient = gradient_kept_ ? kept_->gradient.data() : nullptr;
     view.from_hot = from_hot_.data();
     view.counts = swap_counts_.data();
+    view.total = counts_.data()->swaps;
     context_->check(launch_swap_replicas(view, context_->stream()), "launching the swaps of replicas");
   }
   ReplicaStats replica_stats() const override {

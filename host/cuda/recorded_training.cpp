@@ -7,6 +7,7 @@
 #include "host/cuda/graph.hpp"
 #include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
+#include "host/cuda/training_replicas.hpp"
 #include "host/cuda/transition.hpp"
 #include "kernels/training/iteration_kernels.hpp"
 
@@ -66,8 +67,10 @@ class RecordedTraining final : public TrainingPrimitives {
         iteration_(start.iteration) {
     const DeviceClock clock = clock_of(start);
     clock_ = DeviceArray<DeviceClock>(context_, std::span<const DeviceClock>(&clock, 1));
-    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind)) mma_.reset();
-    if (mma_ != nullptr) mma_->prepare(step_view());  // a capture cannot hold a compilation
+    const bool tempered = !plan_.inverse_temperatures.empty();
+    if (tempered) replicas_.emplace(context_, network_, plan_);
+    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind, tempered)) mma_.reset();
+    if (mma_ != nullptr) mma_->prepare(step_view(), tempered);  // a capture cannot hold a compilation
   }
 
   // ------------------------------------------------------------------------------------------- parts of an iteration
@@ -89,7 +92,9 @@ class RecordedTraining final : public TrainingPrimitives {
 
   void run_chains() override {
     ChainCounts* const counts = &clock_.data()->counts;
-    if (mma_ != nullptr) {
+    if (replicas_) {
+      replicas_->run(chains_view(), step_view(), mma_.get(), counts, recording_);
+    } else if (mma_ != nullptr) {
       mma_->launch(chains_view(), step_view(), plan_.n_steps, counts, recording_);
     } else {
       context_->check(launch_chains(chains_plan_.plan(), network_.view(), chains_view(), step_view(), plan_.n_steps,
@@ -204,8 +209,8 @@ class RecordedTraining final : public TrainingPrimitives {
       const IterationRecord& record = records_[slot][static_cast<std::size_t>((first + i) % kRing)];
       IterationStats s;
       static_cast<IterationReport&>(s) = record.report;
-      s.chains = to_stats(record.chains,
-                          static_cast<std::uint64_t>(plan_.batch_size * plan_.n_steps * plan_.transition.evaluations));
+      s.chains = to_stats(record.chains, static_cast<std::uint64_t>(plan_.batch_size * plan_.replicas() *
+                                                                    plan_.n_steps * plan_.transition.evaluations));
       stats->push_back(s);
       if (!std::isfinite(s.gradient_norm)) return false;
     }
@@ -254,6 +259,7 @@ class RecordedTraining final : public TrainingPrimitives {
   DeviceArray<float> energy_, cross_entropy_;
   DeviceArray<DeviceClock> clock_;
   OwnedPlan chains_plan_;
+  std::optional<TrainingReplicas> replicas_;
   BatchGradient gradient_;
   DeviceArray<double> squares_;
   DeviceArray<IterationRecord> ring_;

@@ -50,6 +50,7 @@ ChainStats to_stats(const ChainCounts& counts, std::uint64_t steps) {
   for (std::size_t move = 0; move < stats.moves.size(); ++move) {
     stats.moves[move] = {counts.proposed[move], counts.accepted[move]};
   }
+  stats.swaps = {counts.swaps[0], counts.swaps[1]};
   return stats;
 }
 

@@ -145,7 +145,13 @@ struct TrainingPlan {
   float energy_reg = 0;
   std::optional<float> target_acceptance;
   std::int64_t buffer_capacity = 0;
-  std::int64_t slot_rows = 1;  // positions of a slot, of which the first is the chain's
+  // Of a chain's replicas, the first being the sample and 1: R of them, as ChainSet::swap_replicas has them, which swap
+  // every swap_every transitions. Empty: a chain is one row.
+  std::vector<float> inverse_temperatures;
+  std::int64_t swap_every = 1;
+  std::int64_t replicas() const {
+    return inverse_temperatures.empty() ? 1 : static_cast<std::int64_t>(inverse_temperatures.size());
+  }
   float reinit_prob = 0;
   Adam optimizer;
   float ema = 0;
@@ -158,7 +164,7 @@ struct TrainingState {
   std::int64_t iteration = 0;                          // done; data order and chain ids follow from it
   std::vector<float> parameters, adam_m, adam_v, ema;  // flat as Mlp::parameters(); ema empty when off
   float step_size = 0;
-  std::vector<float> buffer_x;              // [capacity, slot_rows, D]; empty unless persistent
+  std::vector<float> buffer_x;              // [capacity, replicas, D]; empty unless persistent
   std::vector<std::uint64_t> buffer_steps;  // [capacity]
 };
 

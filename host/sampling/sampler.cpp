@@ -134,6 +134,15 @@ void Tempering::validate() const {
   }
 }
 
+std::vector<float> Tempering::geometric_ladder() const {
+  std::vector<float> ladder;
+  for (std::int64_t r = 0; r < replicas; ++r) {
+    const double share = static_cast<double>(r) / static_cast<double>(replicas - 1);
+    ladder.push_back(static_cast<float>(std::pow(static_cast<double>(hottest), share)));
+  }
+  return ladder;
+}
+
 void validate(const Sampler& sampler, int dim) {
   std::visit([dim](const auto& s) { s.validate(dim); }, sampler);
 }
@@ -149,10 +158,8 @@ ChainStats& ChainStats::operator+=(const ChainStats& other) {
   steps += other.steps;
   restarts += other.restarts;
   reinitialized += other.reinitialized;
-  for (std::size_t m = 0; m < moves.size(); ++m) {
-    moves[m].proposed += other.moves[m].proposed;
-    moves[m].accepted += other.moves[m].accepted;
-  }
+  for (std::size_t m = 0; m < moves.size(); ++m) moves[m] += other.moves[m];
+  swaps += other.swaps;
   return *this;
 }
 

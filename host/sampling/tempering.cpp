@@ -22,7 +22,7 @@ class TemperedChains final : public ChainSet {
     std::vector<float> betas;
     for (std::size_t c = 0; c < ids.size(); ++c) {
       for (std::size_t r = 0; r < replicas_; ++r) {
-        all_ids.push_back(ids[c] + r * kTemperedChainLimit);
+        all_ids.push_back(replica_id(ids[c], r));
         all_steps.push_back(steps[c]);
         betas.push_back(ladder_[r]);
       }
@@ -49,7 +49,7 @@ class TemperedChains final : public ChainSet {
   // Pieces end where a chain's step number says that it swaps, so that no split of n changes a bit.
   void run(const Transition& transition, std::int64_t n, float) override {
     const auto evaluations = static_cast<std::uint64_t>(transition.evaluations);
-    const std::uint64_t period = evaluations * static_cast<std::uint64_t>(swap_every_);
+    const std::uint64_t period = swap_period(transition.evaluations, swap_every_);
     for (std::int64_t done = 0; done < n;) {
       std::uint64_t piece = static_cast<std::uint64_t>(n - done);
       for (const std::uint64_t step : steps_)
@@ -134,11 +134,7 @@ std::vector<float> ladder_of(const EnergyFunction& function, int dim, const Tran
   require_can_be_tempered(local);
   if (tempering.inverse_temperatures) return *tempering.inverse_temperatures;
   Tempering pilot = tempering;
-  pilot.inverse_temperatures.emplace();
-  for (std::int64_t r = 0; r < tempering.replicas; ++r) {
-    const double share = static_cast<double>(r) / static_cast<double>(tempering.replicas - 1);
-    pilot.inverse_temperatures->push_back(static_cast<float>(std::pow(static_cast<double>(tempering.hottest), share)));
-  }
+  pilot.inverse_temperatures = tempering.geometric_ladder();
   // Always the same chains for as long, so that the ladder does not depend on how many are asked for. Each pass starts
   // where the last one ended, twice as long: the first is far from equilibrium.
   constexpr std::size_t kPilotChains = 64;

@@ -5,11 +5,9 @@
 #include <optional>
 
 #include "host/engine/engine.hpp"
+#include "kernels/chains/replica_swap.hpp"
 
 namespace ebm {
-
-// Chain ids of tempered chains stay below this; replica r of chain c draws the numbers of id c + r 2^46.
-inline constexpr std::uint64_t kTemperedChainLimit = std::uint64_t{1} << 46;
 
 // The inverse temperatures that `tempering` means for this model and local transition: those given, or fitted by a
 // pilot run (Syed et al., section 5.1) whose chains have ids of their own. Throws ConfigError when the transition is

@@ -60,9 +60,32 @@ void visit_sampler(Archive& archive, auto& sampler) {
   visit_parameters(sampler, VisitSampler<Archive>{archive});
 }
 
+// Tempering's own list of fields, where there is tempering: then there are all of them.
+template <class Archive>
+void visit_tempering(Archive& archive, auto& tempering) {
+  const auto key_of = [](const Parameter& p) { return fmt::format("tempering.{}", p.name); };
+  if constexpr (Archive::kReads) {
+    const Tempering names;
+    Tempering::parameters(names, [&](const Parameter& p, const auto&) {
+      if (archive.has(key_of(p))) tempering.emplace();
+    });
+  }
+  if (!tempering) return;
+  Tempering::parameters(*tempering, [&](const Parameter& p, auto& value) {
+    const std::string key = key_of(p);
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(value)>, std::optional<std::vector<float>>>) {
+      if (!archive.flag(key, value.has_value())) return;
+      if constexpr (Archive::kReads) value.emplace();
+      archive.tensor(key, *value);
+    } else {
+      archive(key, value);
+    }
+  });
+}
+
 template <class Archive, class Struct>
 void visit_objective(Archive& archive, Struct& objective) {
-  auto& [chain_start, sampler, n_steps, energy_reg, difference_prob, target_acceptance, buffer] = objective;
+  auto& [chain_start, sampler, n_steps, energy_reg, difference_prob, target_acceptance, buffer, tempering] = objective;
   archive("objective.chain_start", chain_start);
   visit_sampler(archive, sampler);
   archive("objective.n_steps", n_steps);
@@ -72,6 +95,7 @@ void visit_objective(Archive& archive, Struct& objective) {
   auto& [capacity, reinit_prob] = buffer;
   archive("buffer.capacity", capacity);
   archive("buffer.reinit_prob", reinit_prob);
+  visit_tempering(archive, tempering);
 }
 
 template <class Archive, class Struct>
@@ -139,8 +163,8 @@ void visit_options(Archive& archive, Struct& options) {
 }
 
 template <class Archive, class Struct>
-void visit_stats(Archive& archive, Struct& stats) {
-  auto& [steps, restarts, reinitialized, moves] = stats;
+void visit_stats(Archive& archive, Struct& stats, bool tempered) {
+  auto& [steps, restarts, reinitialized, moves, swaps] = stats;
   archive("since_log.steps", steps);
   archive("since_log.restarts", restarts);
   archive("since_log.reinitialized", reinitialized);
@@ -150,6 +174,9 @@ void visit_stats(Archive& archive, Struct& stats) {
     archive(fmt::format("since_log.{}proposed", prefix), proposed);
     archive(fmt::format("since_log.{}accepted", prefix), accepted);
   }
+  if (!tempered) return;
+  archive("since_log.swaps_proposed", swaps.proposed);
+  archive("since_log.swaps_accepted", swaps.accepted);
 }
 
 template <class Archive, class Struct>
@@ -165,7 +192,11 @@ void visit_state(Archive& archive, Struct& state, const MlpShape& shape, const T
   if (options.ema > 0) archive.tensor(prefix + "ema", ema, {count});
   if (options.objective.chain_start == ChainStart::persistent) {
     const auto capacity = static_cast<std::uint64_t>(options.objective.buffer.capacity);
-    archive.tensor(prefix + "buffer.x", buffer_x, {capacity, static_cast<std::uint64_t>(shape.dim)});
+    std::vector<std::uint64_t> axes{capacity, static_cast<std::uint64_t>(shape.dim)};
+    if (options.objective.tempering) {
+      axes.insert(axes.begin() + 1, static_cast<std::uint64_t>(options.objective.replicas()));
+    }
+    archive.tensor(prefix + "buffer.x", buffer_x, axes);
     archive.tensor(prefix + "buffer.steps", buffer_steps, {capacity});
   }
 }
@@ -214,7 +245,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
   visit_options(archive, options);
   check_state(archive, state, options);
   visit_state(archive, state, model.shape(), options);
-  visit_stats(archive, since_log);
+  visit_stats(archive, since_log, options.objective.tempering.has_value());
   visit_held_out(archive, held_out, model.shape().parameter_count());
   archive("data.fingerprint", fingerprint);
   archive("run.rollbacks", rollbacks);
@@ -251,7 +282,7 @@ Checkpoint read_checkpoint(InputFile file) {
     visit_state(archive, state, shape, options);
     check_state(archive, state, options);
     ChainStats since_log;
-    visit_stats(archive, since_log);
+    visit_stats(archive, since_log, options.objective.tempering.has_value());
     HeldOutState held_out;
     visit_held_out(archive, held_out, shape.parameter_count());
     std::uint64_t fingerprint = 0;

@@ -17,6 +17,7 @@
 #include "host/training/held_out.hpp"
 #include "host/training/iteration.hpp"
 #include "host/training/training_rows.hpp"
+#include "kernels/chains/replica_swap.hpp"
 #include "kernels/math/learning_rate.hpp"
 
 namespace ebm {
@@ -54,6 +55,10 @@ TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options, int roll
   plan.n_steps = options.objective.n_steps;
   plan.energy_reg = options.objective.energy_reg;
   if (is_metropolis(plan.transition.kind)) plan.target_acceptance = options.objective.target_acceptance;
+  if (const auto& tempering = options.objective.tempering) {
+    plan.inverse_temperatures = tempering->inverse_temperatures.value_or(tempering->geometric_ladder());
+    plan.swap_every = tempering->swap_every;
+  }
   if (plan.chain_start == ChainStart::persistent) {
     plan.buffer_capacity = options.objective.buffer.capacity;
     plan.reinit_prob = options.objective.buffer.reinit_prob;
@@ -65,6 +70,23 @@ TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options, int roll
   return plan;
 }
 
+// The positions [capacity, replicas, D] of a buffer: `chains` are replica 0's, and start_of(id of its first chain)
+// gives those of another.
+std::vector<float> with_replicas(MatrixView chains, std::int64_t replicas,
+                                 const std::function<Matrix(std::uint64_t)>& start_of) {
+  const std::size_t capacity = chains.rows, dim = chains.cols, stride = static_cast<std::size_t>(replicas) * dim;
+  std::vector<float> all(capacity * stride);
+  const auto set_replica = [&](std::size_t r, MatrixView x) {
+    for (std::size_t c = 0; c < capacity; ++c) std::ranges::copy(x.row(c), &all[c * stride + r * dim]);
+  };
+  set_replica(0, chains);
+  for (std::int64_t r = 1; r < replicas; ++r) {
+    const Matrix x = start_of(replica_id(0, static_cast<std::uint64_t>(r)));
+    set_replica(static_cast<std::size_t>(r), x);
+  }
+  return all;
+}
+
 TrainingState initial_state(const Mlp& model, const TrainerOptions& options) {
   TrainingState state;
   state.parameters.assign(model.parameters().begin(), model.parameters().end());
@@ -74,10 +96,22 @@ TrainingState initial_state(const Mlp& model, const TrainerOptions& options) {
   state.step_size = step_size_of(options.objective.sampler);
   if (options.objective.chain_start == ChainStart::persistent) {
     const ReplayBuffer buffer(model, options.objective.buffer, options.seed, options.objective.sampler);
-    state.buffer_x.assign(buffer.positions().values().begin(), buffer.positions().values().end());
     state.buffer_steps = buffer.steps();
+    state.buffer_x = with_replicas(buffer.positions(), options.objective.replicas(), [&](std::uint64_t first_chain) {
+      return uniform_start_in(model, resolve(options.objective.sampler, model), buffer.options().capacity, options.seed,
+                              first_chain);
+    });
   }
   return state;
+}
+
+// Of replica 0, [capacity, D].
+Matrix chain_positions(const TrainingState& state, std::size_t dim) {
+  const std::size_t capacity = state.buffer_steps.size();
+  const std::size_t stride = capacity == 0 ? 0 : state.buffer_x.size() / capacity;
+  Matrix x(capacity, dim);
+  for (std::size_t c = 0; c < capacity; ++c) std::copy_n(&state.buffer_x[c * stride], dim, x.row(c).begin());
+  return x;
 }
 
 Mlp with_parameters(const Mlp& shape_of, std::span<const float> parameters) {
@@ -138,6 +172,10 @@ void ContrastiveDivergence::validate(int dim) const {
             "must be in (0, 1)");
   }
   if (chain_start == ChainStart::persistent) buffer.validate();
+  if (!tempering) return;
+  tempering->validate();
+  require(is_metropolis(kind_of(sampler)), "tempering", to_string(kind_of(sampler)),
+          fmt::format("replicas move by a Metropolis-adjusted sampler: {}", metropolis_names()));
 }
 
 void Adam::validate() const {
@@ -220,8 +258,8 @@ struct Trainer::State {
     if (options.objective.chain_start != ChainStart::persistent || !(data_spread > 0)) {
       return std::numeric_limits<double>::quiet_NaN();
     }
-    const TrainingState now = session->state();
-    return spread_of(now.buffer_x, static_cast<std::size_t>(model.dim())) / data_spread;
+    const Matrix x = chain_positions(session->state(), static_cast<std::size_t>(model.dim()));
+    return spread_of(x.values(), x.cols()) / data_spread;
   }
 
   std::vector<DivergenceSign> signs(const TrainProgress& report) const {
@@ -235,7 +273,7 @@ struct Trainer::State {
     vitals.energy_samples = report.energy_samples;
     vitals.restarts = report.stats.restarts;
     const std::int64_t since = (report.iteration - 1) % options.log_every + 1;
-    vitals.chains = static_cast<std::uint64_t>(since * options.batch_size);
+    vitals.chains = static_cast<std::uint64_t>(since * options.batch_size * options.objective.replicas());
     vitals.spread = report.spread;
     return divergence_signs(vitals);
   }
@@ -409,10 +447,8 @@ ReplayBuffer Trainer::buffer() const {
   require(s.options.objective.chain_start == ChainStart::persistent, "chain_start",
           to_string(s.options.objective.chain_start), "only persistent chains have a replay buffer");
   TrainingState now = s.session->state();
-  const std::size_t capacity = now.buffer_steps.size();
-  return ReplayBuffer(s.options.objective.buffer, s.options.seed,
-                      Matrix(capacity, static_cast<std::size_t>(s.model.dim()), std::move(now.buffer_x)),
-                      std::move(now.buffer_steps));
+  Matrix x = chain_positions(now, static_cast<std::size_t>(s.model.dim()));
+  return ReplayBuffer(s.options.objective.buffer, s.options.seed, std::move(x), std::move(now.buffer_steps));
 }
 
 void Trainer::save_checkpoint(const std::filesystem::path& path) const {

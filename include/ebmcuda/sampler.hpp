@@ -72,6 +72,7 @@ struct EBMCUDA_API ChainStats {
   std::uint64_t restarts = 0;             // non-finite chains sent back to the uniform start
   std::uint64_t reinitialized = 0;        // replay buffer slots that started afresh
   std::array<MoveCount, kMoves> moves{};  // of Metropolis-adjusted samplers, by Move
+  MoveCount swaps{};                      // of neighbouring replicas, with tempering
 
   const MoveCount& operator[](Move move) const { return moves[static_cast<std::size_t>(move)]; }
   MoveCount& operator[](Move move) { return moves[static_cast<std::size_t>(move)]; }

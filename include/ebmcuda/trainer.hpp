@@ -46,6 +46,11 @@ struct EBMCUDA_API ContrastiveDivergence {
   // Mala only: the step size follows this acceptance rate, in (0, 1); unset keeps it fixed.
   std::optional<float> target_acceptance = 0.7f;
   ReplayBufferOptions buffer;  // persistent chains only
+  // Every chain has replicas at higher temperatures, which the sampler, a Metropolis-adjusted one, moves; a slot of the
+  // buffer holds them all, and replica 0 is the sample. A ladder that is not given is geometric, from 1 to `hottest`:
+  // one fitted to the energy of the first iteration would not fit the next.
+  std::optional<Tempering> tempering{};
+  std::int64_t replicas() const { return tempering ? tempering->replicas : 1; }
 
   void validate(int dim) const;
 };

@@ -15,6 +15,7 @@ namespace ebm {
 struct ChainCounts {
   unsigned long long restarts, reinitialized;
   unsigned long long proposed[kMoves], accepted[kMoves];  // by Move
+  unsigned long long swaps[2];                            // of replicas: proposed, accepted
 };
 
 // Transition (host/engine/engine.hpp) as plain numbers and pointers to the device.

@@ -17,6 +17,7 @@ __device__ void swap_rows(float* rows, std::int64_t a, std::int64_t b, int dim, 
 }
 
 __global__ void __launch_bounds__(32 * kWarps) swap_replicas_kernel(const __grid_constant__ ReplicaView v) {
+  if (v.stopped != nullptr && *v.stopped != 0) return;
   const int lane = threadIdx.x % 32;
   const std::int64_t chain = static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
   if (chain >= v.n_chains) return;
@@ -31,8 +32,13 @@ __global__ void __launch_bounds__(32 * kWarps) swap_replicas_kernel(const __grid
     const float energy_a = v.energy[a], energy_b = v.energy[b];
     const bool accepted = swaps(word, v.beta[a], v.beta[b], energy_a, energy_b);
     if (lane == 0) {
-      atomicAdd(v.counts + 1 + 2 * r, 1ull);  // whole numbers: the order is free
-      if (accepted) atomicAdd(v.counts + 2 + 2 * r, 1ull);
+      // Whole numbers: the order is free.
+      atomicAdd(v.total, 1ull);
+      if (accepted) atomicAdd(v.total + 1, 1ull);
+      if (v.counts != nullptr) {
+        atomicAdd(v.counts + 1 + 2 * r, 1ull);
+        if (accepted) atomicAdd(v.counts + 2 + 2 * r, 1ull);
+      }
     }
     __syncwarp();  // every lane has read the energies
     if (!accepted) continue;
@@ -41,11 +47,12 @@ __global__ void __launch_bounds__(32 * kWarps) swap_replicas_kernel(const __grid
     if (lane != 0) continue;
     v.energy[a] = energy_b;
     v.energy[b] = energy_a;
+    if (v.from_hot == nullptr) continue;
     const std::uint8_t flag = v.from_hot[a];
     v.from_hot[a] = v.from_hot[b];
     v.from_hot[b] = flag;
   }
-  if (lane != 0) return;
+  if (lane != 0 || v.from_hot == nullptr) return;
   v.from_hot[first + v.replicas - 1] = 1;
   if (v.from_hot[first] != 0) atomicAdd(v.counts, 1ull);
   v.from_hot[first] = 0;

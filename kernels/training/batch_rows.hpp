@@ -41,9 +41,9 @@ EBM_HD inline Permutation slot_draw(std::uint64_t seed, std::int64_t iteration, 
   return Permutation::make(seed, Purpose::replay_slot, static_cast<std::uint64_t>(iteration), capacity);
 }
 
-// Row of the buffer that holds position r of a slot.
-EBM_HD constexpr std::uint64_t slot_row(std::uint64_t slot, std::int64_t slot_rows, std::int64_t r = 0) {
-  return slot * static_cast<std::uint64_t>(slot_rows) + static_cast<std::uint64_t>(r);
+// Row of the buffer that holds replica r of a slot's chain.
+EBM_HD constexpr std::uint64_t slot_row(std::uint64_t slot, std::int64_t replicas, std::int64_t r = 0) {
+  return slot * static_cast<std::uint64_t>(replicas) + static_cast<std::uint64_t>(r);
 }
 
 // Whether a drawn slot, whose next step is `step`, starts afresh.

@@ -73,6 +73,29 @@ std::vector<Case> every_case() {
          o.optimizer.grad_norm_clip = 0.3f;
          o.ema = 0.5f;
        }},
+      {"tempered, swaps every third transition, restarts", shape_of(2, {16, 16}, Activation::silu, Head::scalar, 0.2f),
+       37, false, false,
+       [=](ebm::TrainerOptions& o) {
+         o.objective.sampler = mala(0.05f, 0.1f);
+         o.objective.difference_prob = 0.2f;
+         o.objective.target_acceptance = 0.5f;
+         o.objective.buffer = {.capacity = 30, .reinit_prob = 0.2f};
+         o.objective.tempering = ebm::Tempering{.replicas = 3, .swap_every = 3, .hottest = 0.1f};
+       }},
+      {"tempered hmc on a given ladder", shape_of(3, {17, 9}, Activation::tanh, Head::scalar, 0.3f), 37, false, false,
+       [](ebm::TrainerOptions& o) {
+         o.objective.sampler = ebm::Hmc{.step_size = 0.2f, .leapfrog_steps = 2};
+         o.objective.n_steps = 3;
+         o.objective.buffer = {.capacity = 20, .reinit_prob = 0};
+         o.objective.tempering =
+             ebm::Tempering{.replicas = 4, .inverse_temperatures = std::vector<float>{1.0f, 0.5f, 0.2f, 0.1f}};
+       }},
+      {"tempered chains from the data", shape_of(2, {16, 16}, Activation::silu, Head::scalar, 0.2f), 37, false, false,
+       [=](ebm::TrainerOptions& o) {
+         o.objective.chain_start = ChainStart::data;
+         o.objective.sampler = mala(0.05f, 0.0f);
+         o.objective.tempering = ebm::Tempering{.replicas = 2, .swap_every = 2};
+       }},
       {"a batch of several epochs", shape_of(1, {16}, Activation::gelu, Head::scalar, 0.4f), 7, false, false,
        [](ebm::TrainerOptions& o) { o.optimizer.beta1 = 0.0f; }},
   };
@@ -155,7 +178,12 @@ void TrainingReferenceTest::compare(const Case& c, std::uint64_t seed, bool* dec
     EXPECT_NEAR(report.step_size, step_size, 1e-6 * step_size);
     EXPECT_NEAR(trainer.step_size(), reference.step_size, 1e-6 * step_size);
 
-    EXPECT_EQ(report.stats.steps, static_cast<std::uint64_t>(kBatch * options.objective.n_steps));
+    std::int64_t evaluations = 1;
+    if (const auto* hmc = std::get_if<ebm::Hmc>(&options.objective.sampler)) evaluations = hmc->leapfrog_steps;
+    EXPECT_EQ(report.stats.steps, static_cast<std::uint64_t>(kBatch * options.objective.n_steps * evaluations *
+                                                             options.objective.replicas()));
+    EXPECT_EQ(report.stats.swaps.proposed, reference.swaps.proposed);
+    EXPECT_EQ(report.stats.swaps.accepted, reference.swaps.accepted);
     EXPECT_EQ(report.stats[ebm::Move::local].proposed, reference.counts.proposed);
     EXPECT_EQ(report.stats[ebm::Move::local].accepted, reference.counts.accepted);
     EXPECT_EQ(report.stats[ebm::Move::jump].proposed, reference.counts.jumps_proposed);
@@ -214,6 +242,7 @@ TEST_P(TrainingReferenceTest, OneGradient) {
     options.objective.sampler =
         ebm::LangevinDynamics{.step_size = 0.02f, .noise_scale = {}, .grad_clip = {}, .clamp = {}};
     options.objective.difference_prob = 0;
+    options.objective.tempering.reset();
     options.optimizer.grad_norm_clip = 0;
     ref::Training reference = to_reference(model, points, options, labels);
     reference.step();

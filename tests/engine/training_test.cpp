@@ -49,6 +49,22 @@ class TrainingTest : public EngineTest {
     return options;
   }
 
+  // The same with replicas, three of each chain; a round of swaps falls inside and between iterations.
+  static ebm::TrainerOptions tempered(ebm::ChainStart start) {
+    ebm::TrainerOptions options = everything(start);
+    options.objective.tempering = ebm::Tempering{.replicas = 3, .swap_every = 6};
+    return options;
+  }
+  // One of each kind: where chains come from, and whether they have replicas.
+  static std::vector<ebm::TrainerOptions> every_kind() {
+    std::vector<ebm::TrainerOptions> all;
+    for (const auto start : {ebm::ChainStart::persistent, ebm::ChainStart::data, ebm::ChainStart::fresh}) {
+      all.push_back(everything(start));
+      all.push_back(tempered(start));
+    }
+    return all;
+  }
+
   ebm::Mlp model_ = random_network(shape_of(3, {17, 16}, ebm::Activation::silu, ebm::Head::logits, 0.3f), 1);
   ebm::Matrix data_ = random_points(50, 3, 2);
   std::vector<int> labels_ = [] {
@@ -71,7 +87,9 @@ class TrainingTest : public EngineTest {
             static_cast<double>(p.stats[ebm::Move::local].proposed),
             static_cast<double>(p.stats[ebm::Move::local].accepted),
             static_cast<double>(p.stats[ebm::Move::jump].accepted),
-            static_cast<double>(p.stats[ebm::Move::difference].accepted)};
+            static_cast<double>(p.stats[ebm::Move::difference].accepted),
+            static_cast<double>(p.stats.swaps.proposed),
+            static_cast<double>(p.stats.swaps.accepted)};
   }
 
   struct Outcome {
@@ -109,11 +127,13 @@ class TrainingTest : public EngineTest {
 
 // The same bits for any number of threads and from run to run. Rejects sums whose order depends on scheduling.
 TEST_P(TrainingTest, ThreadsAndRepeats) {
-  for (const auto start : {ebm::ChainStart::persistent, ebm::ChainStart::data, ebm::ChainStart::fresh}) {
-    const Outcome once = run(everything(start), with_threads(1));
+  for (const ebm::TrainerOptions& options : every_kind()) {
+    const Outcome once = run(options, with_threads(1));
     EXPECT_EQ(once.log.size(), static_cast<std::size_t>(kIterations));
-    for (const int threads : thread_counts({1, 2, 3, 8}))
-      EXPECT_EQ(run(everything(start), with_threads(threads)), once) << threads;
+    for (const int threads : thread_counts({1, 2, 3, 8})) {
+      EXPECT_EQ(run(options, with_threads(threads)), once)
+          << threads << ", " << ebm::to_string(options.objective.chain_start) << ", " << options.objective.replicas();
+    }
   }
 }
 
@@ -125,9 +145,10 @@ TEST_P(TrainingTest, ResumedEqualsUnstopped) {
       ("resume_" + GetParam().name + "_" + std::to_string(testing::UnitTest::GetInstance()->random_seed()) + "_" +
        std::to_string(::getpid()) + ".safetensors");
   for (const int threads : thread_counts({2, 1, 3})) {
-    for (const auto start : {ebm::ChainStart::persistent, ebm::ChainStart::fresh}) {
-      if (start == ebm::ChainStart::fresh && threads != thread_counts({2}).front()) continue;
-      ebm::TrainerOptions options = everything(start);
+    for (ebm::TrainerOptions options : {everything(ebm::ChainStart::persistent), tempered(ebm::ChainStart::persistent),
+                                        everything(ebm::ChainStart::fresh)}) {
+      const bool fresh = options.objective.chain_start == ebm::ChainStart::fresh;
+      if (fresh && threads != thread_counts({2}).front()) continue;
       options.log_every = 2;
       const Outcome whole = run(options, with_threads(threads));
       for (std::int64_t stop = 0; stop <= kIterations; ++stop) {
@@ -267,6 +288,13 @@ TEST_P(TrainingTest, RefusesBadRequestsByName) {
   EXPECT_EQ(refused([](Options& o) { o.objective.difference_prob = 1.5f; }), "difference_prob");
   EXPECT_EQ(refused([](Options& o) { o.objective.target_acceptance = 1.0f; }), "target_acceptance");
   EXPECT_EQ(refused([](Options& o) { o.objective.buffer.capacity = 0; }), "buffer_size");
+  EXPECT_EQ(refused([](Options& o) { o.objective.tempering = ebm::Tempering{.replicas = 1}; }), "replicas");
+  EXPECT_EQ(refused([](Options& o) {
+              o.objective.sampler = ebm::LangevinDynamics{};
+              o.objective.difference_prob = 0;
+              o.objective.tempering.emplace();
+            }),
+            "tempering");
   EXPECT_EQ(refused([](Options& o) { o.objective.buffer.reinit_prob = -0.1f; }), "reinit_prob");
   EXPECT_EQ(refused([](Options& o) {
               o.objective.sampler = ebm::Mala{.step_size = -1.0f, .jump_prob = 0, .grad_clip = {}, .clamp = {}};

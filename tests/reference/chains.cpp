@@ -235,11 +235,13 @@ void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_s
 }
 
 void run_tempered(const Target& target, const Kernel& kernel, std::uint64_t seed, const Vector& ladder, int swap_every,
-                  int n_transitions, std::vector<Chain>* replicas, std::vector<Counts>* swaps, double* margin) {
+                  int n_transitions, std::vector<Chain>* replicas, std::vector<Counts>* swaps, double* margin,
+                  Counts* moves) {
   const std::uint64_t id = replicas->front().id;
   swaps->resize(ladder.size() - 1);
+  Counts unread;
+  if (moves == nullptr) moves = &unread;
   for (int t = 0; t < n_transitions; ++t) {
-    Counts moves;
     for (std::size_t r = 0; r < ladder.size(); ++r) {
       Target hot = target;
       hot.inverse_temperature = ladder[r];
@@ -248,7 +250,7 @@ void run_tempered(const Target& target, const Kernel& kernel, std::uint64_t seed
       local.friction = kernel.friction * std::sqrt(ladder[r]);
       Chain& chain = (*replicas)[r];
       chain.id = id + (std::uint64_t{r} << 46);
-      run(hot, local, seed, 1, &chain, &moves);
+      run(hot, local, seed, 1, &chain, moves);
     }
     const std::uint64_t step = replicas->front().step;
     const auto period = static_cast<std::uint64_t>(swap_every * kernel.leapfrog_steps);

@@ -63,9 +63,11 @@ Vector uniform_start(const Kernel& kernel, std::uint64_t seed, std::uint64_t cha
 
 // Parallel tempering: replica r of a chain, replicas[r], moves at inverse temperature ladder[r] with the numbers of id
 // chain id + r 2^46, at a step of mala h / beta, of the leapfrogs h / sqrt(beta). After every `swap_every` transitions
-// neighbours swap. `margin` falls to the smallest |ln u - log a| of a swap.
+// neighbours swap. `margin` falls to the smallest |ln u - log a| of a swap; the moves of all replicas are added to
+// `moves`.
 void run_tempered(const Target& target, const Kernel& kernel, std::uint64_t seed, const Vector& ladder, int swap_every,
-                  int n_transitions, std::vector<Chain>* replicas, std::vector<Counts>* swaps, double* margin);
+                  int n_transitions, std::vector<Chain>* replicas, std::vector<Counts>* swaps, double* margin,
+                  Counts* moves = nullptr);
 
 // n_steps of the transition; the chain's step count goes up by the gradient evaluations of each.
 void run(const Target& target, const Kernel& kernel, std::uint64_t seed, int n_steps, Chain* chain, Counts* counts);

@@ -76,6 +76,10 @@ Training::Training(Plan p, Network n, std::vector<Vector> points, std::vector<in
   for (std::uint64_t slot = 0; slot < plan.capacity; ++slot) {
     buffer.push_back(uniform_start(plan.kernel, plan.seed, slot, 0, network.dim));
     buffer_steps.push_back(0);
+    hot_buffer.emplace_back();
+    for (std::uint64_t r = 1; r < plan.ladder.size(); ++r) {
+      hot_buffer.back().push_back(uniform_start(plan.kernel, plan.seed, slot + (r << 46), 0, network.dim));
+    }
   }
 }
 
@@ -101,12 +105,14 @@ void Training::step() {
   Kernel kernel = plan.kernel;
   kernel.step_size = step_size;
   counts = {};
+  swaps = {};
   reinitialized = 0;
   const Target target{network, 1, {}, {}};
   std::vector<Vector> samples;
   for (std::uint64_t i = 0; i < batch; ++i) {
     Chain chain;
     std::uint64_t slot = 0;
+    bool afresh = plan.start == Start::fresh;
     switch (plan.start) {
       case Start::persistent:
         slot = permute(plan.seed, Purpose::replay_slot, t, plan.capacity, i);
@@ -115,6 +121,7 @@ void Training::step() {
         chain.x = buffer[slot];
         if (uniform(words(plan.seed, Purpose::reinitialization, slot, chain.step, 0)[0]) < plan.reinit_prob) {
           chain.x = uniform_start(plan.kernel, plan.seed, slot, chain.step, network.dim);
+          afresh = true;
           ++reinitialized;
         }
         break;
@@ -127,7 +134,30 @@ void Training::step() {
         chain.x = uniform_start(plan.kernel, plan.seed, chain.id, 0, network.dim);
         break;
     }
-    run(target, kernel, plan.seed, plan.n_steps, &chain, &counts);
+    if (plan.ladder.empty()) {
+      run(target, kernel, plan.seed, plan.n_steps, &chain, &counts);
+    } else {
+      std::vector<Chain> replicas(plan.ladder.size(), chain);
+      for (std::uint64_t r = 1; r < replicas.size(); ++r) {
+        if (afresh) {
+          replicas[r].x = uniform_start(plan.kernel, plan.seed, chain.id + (r << 46), chain.step, network.dim);
+        } else if (plan.start == Start::persistent) {
+          replicas[r].x = hot_buffer[slot][r - 1];
+        }
+      }
+      std::vector<Counts> pairs;
+      run_tempered(target, kernel, plan.seed, plan.ladder, plan.swap_every, plan.n_steps, &replicas, &pairs,
+                   &decision_margin, &counts);
+      for (const Counts& pair : pairs) {
+        swaps.proposed += pair.proposed;
+        swaps.accepted += pair.accepted;
+      }
+      for (const Chain& replica : replicas) decision_margin = std::min(decision_margin, replica.decision_margin);
+      for (std::size_t r = 1; r < replicas.size() && plan.start == Start::persistent; ++r) {
+        hot_buffer[slot][r - 1] = replicas[r].x;
+      }
+      chain = replicas[0];
+    }
     if (plan.start == Start::persistent) {
       buffer[slot] = chain.x;
       buffer_steps[slot] = chain.step;

@@ -40,6 +40,8 @@ struct Plan {
   std::optional<double> target_acceptance;
   std::uint64_t capacity = 0;
   double reinit_prob = 0;
+  Vector ladder;  // inverse temperatures of a chain's replicas, 1 first; empty: none
+  int swap_every = 1;
   AdamSettings adam;
   double ema = 0;
   Vector dequantize;  // width per dimension, or empty
@@ -56,12 +58,13 @@ struct Training {
   Vector adam_m, adam_v, ema;
   double step_size = 0;
   std::vector<Vector> buffer;
+  std::vector<std::vector<Vector>> hot_buffer;  // of each slot, replicas 1 ..
   std::vector<std::uint64_t> buffer_steps;
 
   // Of the last iteration.
   Objective objective;
   double gradient_norm = 0;
-  Counts counts;
+  Counts counts, swaps;
   std::uint64_t reinitialized = 0;
   // Over all iterations: the smallest margin of an accept decision (see Chain).
   double decision_margin = std::numeric_limits<double>::infinity();

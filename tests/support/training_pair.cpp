@@ -27,6 +27,11 @@ ref::Training to_reference(const ebm::Mlp& model, ebm::MatrixView data, const eb
   plan.kernel = to_reference(ebm::resolve(objective.sampler, model));
   plan.kernel.difference_prob = static_cast<double>(objective.difference_prob);
   plan.n_steps = static_cast<int>(objective.n_steps);
+  if (objective.tempering) {
+    plan.ladder =
+        to_reference(objective.tempering->inverse_temperatures.value_or(objective.tempering->geometric_ladder()));
+    plan.swap_every = static_cast<int>(objective.tempering->swap_every);
+  }
   plan.energy_reg = static_cast<double>(objective.energy_reg);
   if (objective.target_acceptance) plan.target_acceptance = static_cast<double>(*objective.target_acceptance);
   plan.adam.learning_rate = static_cast<double>(options.optimizer.learning_rate);

@@ -23,6 +23,7 @@ BASES = {
     "data": ["data x.csv", "data x.csv --held-out h.csv --out o.csv --label-column 1 --labels-out l.npy",
              "data rings --n 5"],
     "train": [TRAIN, TRAIN + " --sampler langevin", TRAIN + " --sampler hmc", TRAIN + " --sampler malt",
+              TRAIN + " --sampler tempering --replicas 2",
               TRAIN + " --checkpoint c --checkpoint-every 1", SMALL + " --chain-start data",
               TRAIN + " --label-column 1 --head logits"],
     "sample": [SAMPLE + " --sampler " + name for name in ("langevin", "mala", "hmc", "malt", "tempering")]

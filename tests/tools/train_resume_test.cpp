@@ -50,6 +50,38 @@ TEST_F(TrainResume, GivesTheBitsAndTheLogOfAnUnstoppedRun) {
   EXPECT_GE(log.back()["seconds"].get<double>(), log.front()["seconds"].get<double>()) << "time goes on";
 }
 
+TEST_F(TrainResume, ReplicasGoOnToo) {
+  const std::vector<std::string> tempering{"--sampler", "tempering", "--replicas", "3", "--swap-every", "2"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), tempering.begin(), tempering.end());
+    return more;
+  };
+  const Outcome whole = succeed(arguments(with({}), "whole"));
+  EXPECT_NE(whole.err.find("swaps of neighbouring replicas accepted"), std::string::npos) << whole.err;
+  succeed(arguments(with({"--checkpoint", "c.safetensors", "--stop-at", "13"}), "parts"));
+  const std::string info = succeed({"info", "c.safetensors"}).out;
+  EXPECT_NE(info.find("tempering"), std::string::npos) << info;
+  // What a checkpoint says of replicas need not be said again.
+  succeed(arguments({"--checkpoint", "c.safetensors", "--resume"}, "parts"));
+  EXPECT_EQ(read("whole.safetensors"), read("parts.safetensors"));
+  const auto log = read_log("whole.jsonl");
+  EXPECT_EQ(without_times(log), without_times(read_log("parts.jsonl")));
+  EXPECT_GT(log.front()["swaps_proposed"].get<int>(), 0);
+  EXPECT_EQ(log.front()["proposed"].get<int>() + log.front()["jumps_proposed"].get<int>() +
+                log.front()["differences_proposed"].get<int>(),
+            5 * 16 * 3 * 3);  // iterations, chains, transitions, replicas
+  const std::vector<std::pair<std::string, std::string>> contradictions{{"--replicas", "4"},
+                                                                        {"--swap-every", "3"},
+                                                                        {"--hottest", "0.2"},
+                                                                        {"--local-sampler", "hmc"},
+                                                                        {"--sampler", "mala"}};
+  for (const auto& [option, value] : contradictions) {
+    expect_wrong_request(
+        {"train", "x.npy", "--out", "m.safetensors", "--checkpoint", "c.safetensors", "--resume", option, value},
+        {option + " = ", "the checkpoint was made with"});
+  }
+}
+
 TEST_F(TrainResume, CutsWhatTheLogHoldsBeyondTheCheckpoint) {
   succeed(arguments({}, "whole"));
   succeed(arguments({"--checkpoint", "c.safetensors", "--stop-at", "12"}, "parts"));

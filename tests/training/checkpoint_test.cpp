@@ -164,6 +164,33 @@ TEST(Checkpoint, EveryFieldRoundTrips) {
   }
 }
 
+// `full_checkpoint` with replicas, on a ladder that is given or not.
+Checkpoint tempered_checkpoint(bool ladder) {
+  Checkpoint checkpoint = full_checkpoint(true);
+  Tempering& tempering =
+      checkpoint.options.objective.tempering.emplace(Tempering{.replicas = 2, .swap_every = 7, .hottest = 0.3f});
+  if (ladder) tempering.inverse_temperatures = std::vector<float>{1.0f, 0.45f};
+  for (TrainingState* state : {&checkpoint.state, &*checkpoint.good}) {
+    state->buffer_x.resize(2 * 3 * 3, 0.5f);
+  }
+  checkpoint.since_log.swaps = {kWide - 10, 12};
+  return checkpoint;
+}
+
+TEST(Checkpoint, ReplicasRoundTrip) {
+  const test::TemporaryDirectory directory;
+  for (const bool ladder : {true, false}) {
+    const Checkpoint checkpoint = tempered_checkpoint(ladder);
+    write_checkpoint(directory / "c", checkpoint);
+    const Checkpoint back = read_checkpoint(directory / "c");
+    expect_same(checkpoint, back);
+    ASSERT_TRUE(back.options.objective.tempering);
+    const Tempering &a = *checkpoint.options.objective.tempering, &b = *back.options.objective.tempering;
+    EXPECT_TRUE(a.replicas == b.replicas && a.swap_every == b.swap_every && a.hottest == b.hottest &&
+                a.inverse_temperatures == b.inverse_temperatures);
+  }
+}
+
 TEST(Checkpoint, TransformsRoundTrip) {
   const test::TemporaryDirectory directory;
   Matrix x(40, 3);
@@ -243,6 +270,20 @@ class CheckpointMistakes : public ::testing::Test {
   }
   test::TemporaryDirectory directory_;
 };
+
+TEST_F(CheckpointMistakes, EveryMissingKeyOfReplicasIsNamed) {
+  write_checkpoint(directory_ / "tempered", tempered_checkpoint(true));
+  const Parts whole(directory_ / "tempered");
+  for (const char* key : {"tempering.replicas", "tempering.swap_every", "tempering.hottest", "since_log.swaps_proposed",
+                          "tempering.inverse_temperatures", "since_log.swaps_accepted"}) {
+    Parts parts = whole;
+    ASSERT_EQ(parts.metadata.erase(key), 1u) << key;
+    EXPECT_TRUE(contains(refusal(parts), key)) << key << ": " << refusal(parts);
+  }
+  Parts parts = whole;
+  parts.metadata["tempering.replicas"] = "3";
+  EXPECT_TRUE(contains(refusal(parts), "buffer.x"));
+}
 
 TEST_F(CheckpointMistakes, EveryMissingKeyAndTensorIsNamed) {
   const Parts whole = good();

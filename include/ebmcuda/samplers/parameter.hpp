@@ -20,6 +20,11 @@ struct EBMCUDA_API Box {
 
 struct EBMCUDA_API MoveCount {
   std::uint64_t proposed = 0, accepted = 0;
+  MoveCount& operator+=(const MoveCount& other) {
+    proposed += other.proposed;
+    accepted += other.accepted;
+    return *this;
+  }
   bool operator==(const MoveCount&) const = default;
 };
 

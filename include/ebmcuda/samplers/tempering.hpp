@@ -25,7 +25,8 @@ struct EBMCUDA_API Tempering {
   std::int64_t swap_every = 1;  // >= 1 local transitions between rounds of swaps
   float hottest = 0.1f;         // (0, 1): the last inverse temperature of a fitted ladder
   // beta_0 = 1 > beta_1 > ... > 0, `replicas` of them; unset: fitted between 1 and `hottest` so that every pair of
-  // neighbours rejects as often, by a pilot run that depends on model, sampler, these options and the seed only.
+  // neighbours rejects as often, by a pilot run that depends on model, sampler, these options and the seed only; in
+  // training, where the energy changes, geometric_ladder().
   std::optional<std::vector<float>> inverse_temperatures{};
 
   static constexpr std::string_view kName = "tempering";
@@ -39,6 +40,8 @@ struct EBMCUDA_API Tempering {
   }
   // Throws ConfigError.
   void validate() const;
+  // hottest^(r / (replicas - 1)), r = 0 .. replicas - 1.
+  std::vector<float> geometric_ladder() const;
 };
 
 // What the replicas did, over all chains.

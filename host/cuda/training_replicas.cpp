@@ -1,0 +1,97 @@
+#include "host/cuda/training_replicas.hpp"
+
+#include <utility>
+
+#include "kernels/chains/batch_replicas.hpp"
+#include "kernels/chains/replica_swap.hpp"
+
+namespace ebm::cuda {
+namespace {
+
+std::size_t rows_of(const TrainingPlan& plan) { return static_cast<std::size_t>(plan.batch_size * plan.replicas()); }
+
+std::vector<float> ladder_of_each(const TrainingPlan& plan) {
+  std::vector<float> beta;
+  for (std::int64_t c = 0; c < plan.batch_size; ++c) {
+    beta.insert(beta.end(), plan.inverse_temperatures.begin(), plan.inverse_temperatures.end());
+  }
+  return beta;
+}
+
+}  // namespace
+
+TrainingReplicas::TrainingReplicas(std::shared_ptr<const Context> context, const Network& network,
+                                   const TrainingPlan& plan)
+    : context_(std::move(context)),
+      net_(network.view()),
+      n_steps_(plan.n_steps),
+      swap_every_(plan.swap_every),
+      replicas_(static_cast<int>(plan.replicas())),
+      x_(context_, rows_of(plan) * static_cast<std::size_t>(plan.shape.dim)),
+      energy_(context_, rows_of(plan)),
+      gradient_(context_, x_.size()),
+      beta_(context_, std::span<const float>(ladder_of_each(plan))),
+      ids_(context_, rows_of(plan)),
+      steps_(context_, rows_of(plan)),
+      places_(context_, static_cast<std::size_t>(plan.batch_size)),
+      plan_(network, {.rows = ebm::rows_of(plan.transition.kind), .keeps = true},
+            static_cast<std::int64_t>(rows_of(plan))) {}
+
+ChainsView TrainingReplicas::working_set(const ChainsView& chains, bool known) {
+  ChainsView view{};
+  view.source = ChainSource::set;
+  view.n = chains.n * replicas_;
+  view.x = x_.data();
+  view.steps = steps_.data();
+  view.ids = ids_.data();
+  view.seed = chains.seed;
+  view.beta = beta_.data();
+  view.known = known;
+  view.energy = energy_.data();
+  view.gradient = gradient_.data();
+  view.stopped = chains.stopped;
+  return view;
+}
+
+void TrainingReplicas::run(const ChainsView& chains, const StepView& step, MmaNetwork* mma, ChainCounts* counts,
+                           cudaStream_t stream) {
+  BatchReplicas batch{};
+  batch.chains = chains;
+  batch.replicas = replicas_;
+  batch.dim = net_.dim;
+  batch.x = x_.data();
+  batch.ids = ids_.data();
+  batch.steps = steps_.data();
+  batch.places = places_.data();
+  context_->check(launch_open_replicas(batch, step, counts, stream), "launching the start of the replicas");
+
+  ReplicaView swap{};
+  swap.n_chains = chains.n;
+  swap.replicas = replicas_;
+  swap.dim = net_.dim;
+  swap.evaluations = step.evaluations;
+  swap.period = swap_period(step.evaluations, swap_every_);
+  swap.seed = chains.seed;
+  swap.ids = ids_.data();
+  swap.steps = steps_.data();
+  swap.beta = beta_.data();
+  swap.x = x_.data();
+  swap.energy = energy_.data();
+  swap.gradient = mma == nullptr ? gradient_.data() : nullptr;  // tensor-core kernels look again where they begin
+  swap.total = counts->swaps;
+  swap.stopped = chains.stopped;
+  // Every slot's chain has taken a whole number of iterations, so that rounds of swaps fall between the same pieces.
+  const std::int64_t piece = transitions_between_swaps(n_steps_, swap_every_);
+  for (std::int64_t done = 0; done < n_steps_; done += piece) {
+    const ChainsView view = working_set(chains, done > 0);
+    if (mma != nullptr) {
+      mma->launch(view, step, piece, counts, stream);
+    } else {
+      context_->check(launch_chains(plan_.plan(), net_, view, step, piece, counts, stream), "launching the replicas");
+    }
+    context_->check(launch_swap_replicas(swap, stream), "launching the swaps of replicas");
+  }
+  context_->check(launch_close_replicas(batch, stream), "launching the end of the replicas");
+}
+
+}  // namespace ebm::cuda
