@@ -5,6 +5,8 @@
 #include <toml++/toml.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -15,8 +17,8 @@
 namespace ebm::tools {
 namespace {
 
-std::string place(const std::filesystem::path& path, const toml::node& node) {
-  return fmt::format("{}:{}", path.string(), node.source().begin.line);
+std::string place(const std::string& name, const toml::node& node) {
+  return fmt::format("{}:{}", name, node.source().begin.line);
 }
 
 // The text that would stand on the command line; empty when the value is of no such kind.
@@ -43,35 +45,43 @@ std::optional<std::string> value_text(const toml::node& node) {
 }  // namespace
 
 void apply_config(CLI::App& command, const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path)) throw FormatError(path.string(), "no such file");
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (file.bad()) throw FormatError(path.string(), "cannot be read");
+  apply_config(command, text, path.string());
+}
+
+void apply_config(CLI::App& command, std::string_view toml, const std::string& name) {
   toml::table table;
   try {
-    if (!std::filesystem::is_regular_file(path)) throw FormatError(path.string(), "no such file");
-    table = toml::parse_file(path.string());
+    table = toml::parse(toml, name);
   } catch (const toml::parse_error& error) {
     std::ostringstream where;
     where << "line " << error.source().begin.line << ": " << error.description();
-    throw FormatError(path.string(), where.str());
+    throw FormatError(name, where.str());
   }
 
   std::vector<std::pair<CLI::Option*, std::string>> settings;
   for (const auto& [key, node] : table) {
-    std::string name(key.str());
-    std::ranges::replace(name, '_', '-');
-    CLI::Option* option = name == "help" || name == "config" ? nullptr : command.get_option_no_throw("--" + name);
+    std::string option_name(key.str());
+    std::ranges::replace(option_name, '_', '-');
+    CLI::Option* option =
+        option_name == "help" || option_name == "config" ? nullptr : command.get_option_no_throw("--" + option_name);
     if (option == nullptr) {
-      const std::string near = nearest(name, option_names(command));
-      throw ConfigError(fmt::format("{}: key", place(path, node)), std::string(key.str()),
+      const std::string near = nearest(option_name, option_names(command));
+      throw ConfigError(fmt::format("{}: key", place(name, node)), std::string(key.str()),
                         near.empty() ? fmt::format("unknown; the keys are the options of ebm {}", command.get_name())
                                      : "unknown; did you mean " + near + "?");
     }
     const auto text = value_text(node);
     const bool flag = option->get_items_expected_max() == 0;
     if (!text || flag != node.is_boolean()) {
-      throw ConfigError(fmt::format("{}: {}", place(path, node), key.str()), "(wrong type)",
+      throw ConfigError(fmt::format("{}: {}", place(name, node), key.str()), "(wrong type)",
                         flag ? "must be true or false" : "must be a number, text, or a list of numbers");
     }
     if (std::ranges::any_of(settings, [&](const auto& setting) { return setting.first == option; })) {
-      throw ConfigError(fmt::format("{}: key", place(path, node)), std::string(key.str()), "given twice");
+      throw ConfigError(fmt::format("{}: key", place(name, node)), std::string(key.str()), "given twice");
     }
     settings.emplace_back(option, *text);
   }

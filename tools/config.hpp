@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 namespace CLI {
 class App;
@@ -13,5 +15,7 @@ namespace ebm::tools {
 // not TOML) and ConfigError (an unknown key, with the nearest option; a value that is no number, text, list or truth
 // value), before any option has been set by the file.
 void apply_config(CLI::App& command, const std::filesystem::path& path);
+// The same of a file's content; `name` is what messages call it.
+void apply_config(CLI::App& command, std::string_view toml, const std::string& name);
 
 }  // namespace ebm::tools

@@ -15,34 +15,25 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Kept {
-  std::uintmax_t bytes = 0;
-  double seconds = 0;
-};
-
 bool is_entry(const Json& json) {
   return json.is_object() && json.contains("iteration") && json["iteration"].is_number_integer() &&
          json.contains("seconds") && json["seconds"].is_number();
 }
 
-// The part of a log that belongs to the first `iterations` iterations. A last line without its newline is the trace of
-// a crash and is dropped.
-Kept kept_part(const std::filesystem::path& path, std::int64_t iterations) {
-  std::ifstream file(path, std::ios::binary);
-  Kept kept;
-  std::string line;
-  for (int number = 1; std::getline(file, line) && !file.eof(); ++number) {
-    const Json json = Json::parse(line, nullptr, false);
-    if (!is_entry(json))
-      throw FormatError(path.string(), fmt::format("line {} is not a line of a training log", number));
-    if (json["iteration"].get<std::int64_t>() > iterations) break;
-    kept.bytes += line.size() + 1;
-    kept.seconds = json["seconds"].get<double>();
-  }
-  return kept;
-}
-
 }  // namespace
+
+LogPart log_part(std::istream& in, const std::string& name, std::int64_t iterations) {
+  LogPart part;
+  std::string line;
+  for (int number = 1; std::getline(in, line) && !in.eof(); ++number) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (!is_entry(json)) throw FormatError(name, fmt::format("line {} is not a line of a training log", number));
+    if (json["iteration"].get<std::int64_t>() > iterations) break;
+    part.bytes += line.size() + 1;
+    part.seconds = json["seconds"].get<double>();
+  }
+  return part;
+}
 
 bool begins_as_log(const std::filesystem::path& path) {
   constexpr std::string_view kBegin = "{\"iteration\":";
@@ -58,7 +49,8 @@ bool begins_as_log(const std::filesystem::path& path) {
 
 TrainLog::TrainLog(std::filesystem::path path, std::optional<std::int64_t> resume_at) : path_(std::move(path)) {
   if (resume_at && std::filesystem::exists(path_)) {
-    const Kept kept = kept_part(path_, *resume_at);
+    std::ifstream file(path_, std::ios::binary);
+    const LogPart kept = log_part(file, path_.string(), *resume_at);
     seconds_before_ = kept.seconds;
     std::error_code error;
     std::filesystem::resize_file(path_, kept.bytes, error);

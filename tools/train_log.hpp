@@ -4,11 +4,22 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <iosfwd>
 #include <memory>
+#include <string>
 
 #include "ebmcuda/trainer.hpp"
 
 namespace ebm::tools {
+
+// The part of a log that belongs to the first iterations of a run.
+struct LogPart {
+  std::uintmax_t bytes = 0;
+  double seconds = 0;  // that the run had taken there
+};
+// Of the log `in`, the lines of the first `iterations` iterations. A last line without its newline is the trace of a
+// crash and is left out. Throws FormatError about `name` for a line that is none of a training log.
+LogPart log_part(std::istream& in, const std::string& name, std::int64_t iterations);
 
 // Whether the first line of a file is one of a training log, or the beginning of one that a crash cut off.
 bool begins_as_log(const std::filesystem::path& path);

@@ -15,6 +15,7 @@
 
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/files.hpp"
+#include "host/training/checkpoint.hpp"
 #include "tests/files/support.hpp"
 
 namespace {
@@ -85,15 +86,20 @@ namespace {
 const std::string kOld = "old";
 const std::string kNew(10000, 'n');
 
-void write_with(const test::TemporaryDirectory& directory, Fault fault, int at, int error) {
+template <class Write>
+void with_fault(Fault fault, int at, int error, const Write& write) {
   plan = {true, fault, at, error, 0, {}};
   try {
-    write_file(directory / "x", kNew);
+    write();
   } catch (...) {
     plan.armed = false;
     throw;
   }
   plan.armed = false;
+}
+
+void write_with(const test::TemporaryDirectory& directory, Fault fault, int at, int error) {
+  with_fault(fault, at, error, [&] { write_file(directory / "x", kNew); });
 }
 
 int calls_of_a_write() {
@@ -184,6 +190,80 @@ TEST(Faults, KilledBeforeAnyCallTheFileIsWholeAndTheNextWriteCleansUp) {
     EXPECT_EQ(test::read_bytes(directory / "x"), "next");
     EXPECT_EQ(directory.names(), std::vector<std::string>{"x"});
   }
+}
+
+// A training run's checkpoint, of several writes.
+Checkpoint checkpoint_at(std::int64_t iteration) {
+  MlpShape shape;
+  shape.dim = 8;
+  shape.hidden = {64, 64};
+  Checkpoint checkpoint{Mlp::random(shape, 1), {}, {}, {}};
+  checkpoint.options.iterations = 100;
+  checkpoint.options.ema = 0;
+  checkpoint.options.objective.buffer.capacity = 500;
+  TrainingState& state = checkpoint.state;
+  state.iteration = iteration;
+  state.step_size = 0.01f;
+  state.parameters.assign(checkpoint.model.parameters().begin(), checkpoint.model.parameters().end());
+  state.adam_m = state.adam_v = std::vector<float>(state.parameters.size());
+  state.buffer_x.assign(500 * 8, static_cast<float>(iteration));
+  state.buffer_steps.assign(500, 20 * static_cast<std::uint64_t>(iteration));
+  return checkpoint;
+}
+
+// Whatever happens to any one call, there is a checkpoint, and it is the old one or the new one, whole.
+TEST(Faults, ACheckpointIsTheOldOneOrTheNewOne) {
+  const Checkpoint old_one = checkpoint_at(5), new_one = checkpoint_at(6);
+  const test::TemporaryDirectory reference;
+  write_checkpoint(reference / "old", old_one);
+  write_checkpoint(reference / "new", new_one);
+  const std::string old_bytes = test::read_bytes(reference / "old"), new_bytes = test::read_bytes(reference / "new");
+  with_fault(Fault::none, -1, 0, [&] { write_checkpoint(reference / "old", new_one); });
+  const int calls = plan.calls;
+  EXPECT_GT(calls, 8);  // more than one write
+  int old_left = 0, new_left = 0;
+  const auto look = [&](const test::TemporaryDirectory& directory) {
+    const std::string bytes = test::read_bytes(directory / "c");
+    EXPECT_TRUE(bytes == old_bytes || bytes == new_bytes);
+    EXPECT_EQ(read_checkpoint(directory / "c").state.iteration, bytes == old_bytes ? 5 : 6);
+    ++(bytes == old_bytes ? old_left : new_left);
+    // And the run goes on.
+    write_checkpoint(directory / "c", new_one);
+    EXPECT_EQ(test::read_bytes(directory / "c"), new_bytes);
+    EXPECT_EQ(directory.names(), std::vector<std::string>{"c"});
+  };
+  for (int at = 0; at < calls; ++at) {
+    for (const int error : {EIO, ENOSPC}) {
+      SCOPED_TRACE(testing::Message() << "call " << at << ", error " << error);
+      const test::TemporaryDirectory directory;
+      test::write_bytes(directory / "c", old_bytes);
+      try {
+        with_fault(Fault::error, at, error, [&] { write_checkpoint(directory / "c", new_one); });
+      } catch (const WriteError&) {
+      }
+      look(directory);
+    }
+    SCOPED_TRACE(testing::Message() << "call " << at);
+    const test::TemporaryDirectory shortened;
+    test::write_bytes(shortened / "c", old_bytes);
+    with_fault(Fault::short_write, at, 0, [&] { write_checkpoint(shortened / "c", new_one); });
+    EXPECT_EQ(test::read_bytes(shortened / "c"), new_bytes);
+
+    const test::TemporaryDirectory killed;
+    test::write_bytes(killed / "c", old_bytes);
+    const ::pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      with_fault(Fault::kill, at, 0, [&] { write_checkpoint(killed / "c", new_one); });
+      ::_exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    look(killed);
+  }
+  EXPECT_GT(old_left, 0);
+  EXPECT_GT(new_left, 0);
 }
 
 }  // namespace

@@ -92,6 +92,10 @@ int main(int count, char** arguments) {
           ChainStart::persistent,
           LangevinDynamics{.step_size = 0.1f, .noise_scale = 0.2f, .grad_clip = 0.3f, .clamp = Box{{-1}, {1}}}));
   write_checkpoint(checkpoints / "mala", checkpoint_of(ChainStart::data, Mala{}));
+  Checkpoint tempered = checkpoint_of(ChainStart::persistent, Mala{});
+  tempered.options.objective.tempering = Tempering{.replicas = 2, .inverse_temperatures = std::vector<float>{1, 0.5f}};
+  tempered.state.buffer_x.assign(16, 0.5f);
+  write_checkpoint(checkpoints / "tempered", tempered);
 
   const Matrix matrix(3, 2, {0, -1.5f, 2e-7f, 3, 4e9f, 5});
   const path arrays = directory("fuzz_npy");
@@ -104,6 +108,15 @@ int main(int count, char** arguments) {
   write_file(tables / "header.csv", "x, \"y\"\r\n1,+2.5\r\nnan,-inf\r\n\r\n");
   write_file(tables / "text.csv", "a;\"b \"\"c\"\"\"\r\"x\ny\";1.5\r# no row\rNA;2\r");
   write_file(tables / "blanks.csv", "a b\n1  2 \n\n3\t4\n#N/A 5\n");
+  const path configs = directory("fuzz_toml");
+  write_file(configs / "train.toml",
+             "# comment\nsteps = 1_000\nstep_size = 1e-2\nhidden = [128, 128]\nclamp = [-3, 3.5]\n"
+             "sampler = \"mala\"\noverwrite = true\nprogress = false\nshare = 0.25\n");
+  write_file(configs / "nested.toml", "[table]\nday = 1979-05-27T07:32:00Z\ninline = {a = [1, [2]], b = '''\nc'''}\n");
+  const path logs = directory("fuzz_jsonl");
+  write_file(logs / "log.jsonl",
+             "{\"iteration\":5,\"energy_gap\":-0.25,\"seconds\":0.5,\"spread\":null}\n"
+             "{\"iteration\":10,\"seconds\":1}\n{\"iteration\":15,\"sec");
   const path archives = directory("fuzz_npz");
   write_archive(archives / "stored.npz", arrays, 0);
   write_archive(archives / "deflated.npz", arrays, 6);
