@@ -27,7 +27,7 @@ void assign(To& to, const std::optional<From>& from) {
 
 void TrainSettings::add(CommandLine& line) {
   line.group("Model");
-  line.add("--hidden", hidden, "W,...", "widths of 1 to 4 hidden layers (default 128,128)");
+  line.add("--hidden", hidden, "W,...", "widths of 1 to 16 hidden layers (default 128,128)");
   line.add_choice(
       "--activation", activation, [](auto text, auto field) { return parse_activation(text, field); },
       "silu softplus tanh gelu elu or relu (default silu)");
@@ -69,6 +69,8 @@ void TrainSettings::add(CommandLine& line) {
   line.add("--energy-reg", energy_reg, "R", "weight of the squared energies in the loss (default 0)");
   line.add("--ema", ema, "D", "decay of the parameters' moving average, which is saved; 0: off");
   line.add("--dequantize", dequantize, "W", "add uniform noise in [0, W) at every visit of a point");
+  line.add("--data-noise", data_noise, "S",
+           "add Gaussian noise of this deviation, model space, at every visit (default 0)");
   line.add_choice(
       "--on-divergence", on_divergence, [](auto text, auto field) { return parse_on_divergence(text, field); },
       "warn, stop (at the last good state) or rollback (to it, with a quarter of the learning rate) (default warn)");
@@ -116,6 +118,7 @@ TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint
   assign(base.optimizer.grad_norm_clip, grad_norm_clip);
   assign(base.ema, ema);
   assign(base.dequantize, dequantize);
+  assign(base.data_noise, data_noise);
   assign(base.log_every, log_every);
   assign(base.on_divergence, on_divergence);
   assign(base.held_out.keep, held_out.keep);
@@ -200,6 +203,7 @@ SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, Tr
   add("grad-norm-clip", options.optimizer.grad_norm_clip);
   add("ema", options.ema);
   add("dequantize", options.dequantize);
+  add("data-noise", options.data_noise);
   add("seed", options.seed);
   add("log-every", options.log_every);
   add("on-divergence", to_string(options.on_divergence));

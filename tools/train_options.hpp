@@ -32,7 +32,7 @@ struct TrainSettings {
   std::optional<std::string> target_acceptance;  // a number, or off
   // optimiser
   std::optional<std::int64_t> steps, batch_size, warmup, log_every;
-  std::optional<float> learning_rate, beta1, beta2, weight_decay, grad_norm_clip, ema, dequantize;
+  std::optional<float> learning_rate, beta1, beta2, weight_decay, grad_norm_clip, ema, dequantize, data_noise;
   std::optional<LearningRateDecay> decay;
   std::optional<OnDivergence> on_divergence;
 

@@ -11,8 +11,6 @@ namespace ebm {
 namespace {
 
 constexpr int kMaxDim = 16384;
-constexpr int kMaxHidden = 4;
-constexpr int kMaxWidth = 8192;
 constexpr int kMaxLogits = 4096;
 
 constexpr Name<Activation> kActivations[] = {{Activation::silu, "silu"}, {Activation::softplus, "softplus"},
@@ -56,11 +54,11 @@ Head parse_head(std::string_view name, std::string_view field) { return parse_na
 
 void MlpShape::validate() const {
   require(dim >= 1 && dim <= kMaxDim, "dim", dim, fmt::format("must be in 1 .. {}", kMaxDim));
-  require(!hidden.empty() && hidden.size() <= kMaxHidden, "hidden", fmt::format("{} layers", hidden.size()),
-          fmt::format("must name 1 .. {} widths", kMaxHidden));
+  require(!hidden.empty() && hidden.size() <= std::size_t{kMostHidden}, "hidden",
+          fmt::format("{} layers", hidden.size()), fmt::format("must name 1 .. {} widths", kMostHidden));
   for (const int width : hidden) {
-    require(width >= 1 && width <= kMaxWidth, "hidden", width,
-            fmt::format("every width must be in 1 .. {}", kMaxWidth));
+    require(width >= 1 && width <= kMostWidth, "hidden", width,
+            fmt::format("every width must be in 1 .. {}", kMostWidth));
   }
   require(to_string(activation) != "?", "activation", static_cast<int>(activation), "is not an Activation");
   require(head == Head::scalar || head == Head::logits, "head", static_cast<int>(head), "is not a Head");

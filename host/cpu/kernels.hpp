@@ -13,8 +13,6 @@
 
 namespace ebm::cpu {
 
-inline constexpr int kMaxHiddenLayers = 4;
-
 // Chains in a strip on this machine's instruction set.
 std::size_t strip_width();
 // Rows of a matrix that this machine's micro-kernel computes at once.
@@ -24,9 +22,10 @@ const char* instruction_set();
 
 // Buffers of one strip's evaluation, [rows][strip_width()] each.
 struct EvaluationBuffers {
-  float* activation[kMaxHiddenLayers];  // a_l; sampling needs two that alternate, parameter gradients need them all
-  float* delta[kMaxHiddenLayers];       // first act'(z_l), then dE/dz_l
-  float* logits;                        // [outputs], logits head only: f, then dE/df
+  float*
+      activation[MlpShape::kMostHidden];  // a_l; sampling needs two that alternate, parameter gradients need them all
+  float* delta[MlpShape::kMostHidden];    // first act'(z_l), then dE/dz_l
+  float* logits;                          // [outputs], logits head only: f, then dE/df
 };
 
 // E0(x) = |R (x - mean)|^2 / 2.

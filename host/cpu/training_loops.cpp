@@ -160,6 +160,7 @@ class TrainingLoops final : public TrainingPrimitives {
       for (std::size_t d = 0; d < dim_; ++d) strip[d * width_ + lane] = data_[row * dim_ + d];
       if (!labels_.empty()) batch_.labels(s)[lane] = labels_[row];
       if (!plan_.dequantize.empty()) dequantize(visit, strip + lane);
+      if (plan_.data_noise > 0) smooth(visit, strip + lane);
     }
   }
 
@@ -169,6 +170,15 @@ class TrainingLoops final : public TrainingPrimitives {
       const std::uint32_t words[4] = {w.r0, w.r1, w.r2, w.r3};
       for (std::size_t i = 0; i < std::min<std::size_t>(4, dim_ - d); ++i) {
         x[(d + i) * width_] += plan_.dequantize[d + i] * unit_float(words[i]);
+      }
+    }
+  }
+
+  void smooth(std::uint64_t position, float* x) const {
+    for (std::size_t d = 0; d < dim_; d += 4) {
+      const NormalBlock noise = normal_block(smoothing_words(plan_.seed, position, static_cast<std::uint32_t>(d / 4)));
+      for (std::size_t i = 0; i < std::min<std::size_t>(4, dim_ - d); ++i) {
+        x[(d + i) * width_] += plan_.data_noise * noise.n[i];
       }
     }
   }

@@ -43,7 +43,8 @@ std::string_view name_of(Precision precision) {
 }
 
 std::optional<MmaShape> own_mma_shape(const MlpShape& shape) {
-  if (shape.head != Head::scalar || shape.dim > kMostDim || *std::ranges::max_element(shape.hidden) > kMostWidth) {
+  if (shape.head != Head::scalar || shape.dim > kMostDim || shape.hidden.size() > std::size_t{kMaxHidden} ||
+      *std::ranges::max_element(shape.hidden) > kMostWidth) {
     return {};
   }
   MmaShape own{};

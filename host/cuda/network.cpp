@@ -8,6 +8,7 @@
 namespace ebm::cuda {
 namespace {
 
+static_assert(kMaxLayers == MlpShape::kMostHidden + 1);
 static_assert(static_cast<int>(Activation::silu) == static_cast<int>(ActivationKind::silu));
 static_assert(static_cast<int>(Activation::softplus) == static_cast<int>(ActivationKind::softplus));
 static_assert(static_cast<int>(Activation::tanh) == static_cast<int>(ActivationKind::tanh));

@@ -84,6 +84,7 @@ class RecordedTraining final : public TrainingPrimitives {
     view.data = data_.data();
     view.labels = labels_.data();
     view.width = width_.data();
+    view.data_noise = plan_.data_noise;
     view.seed = plan_.seed;
     view.batch_x = batch_x_.data();
     view.batch_labels = batch_labels_.data();

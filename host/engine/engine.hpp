@@ -156,6 +156,7 @@ struct TrainingPlan {
   Adam optimizer;
   float ema = 0;
   std::vector<float> dequantize;  // model space: width of the uniform noise per dimension, D values or empty
+  float data_noise = 0;           // standard deviation of the Gaussian noise; 0: none
   std::uint64_t seed = 0;
 };
 

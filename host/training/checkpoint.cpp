@@ -148,14 +148,15 @@ void visit_held_out(Archive& archive, Struct& state, std::uint64_t parameters) {
 
 template <class Archive, class Struct>
 void visit_options(Archive& archive, Struct& options) {
-  auto& [iterations, batch_size, objective, optimizer, ema, dequantize, seed, log_every, on_divergence, held_out] =
-      options;
+  auto& [iterations, batch_size, objective, optimizer, ema, dequantize, data_noise, seed, log_every, on_divergence,
+         held_out] = options;
   archive("trainer.iterations", iterations);
   archive("trainer.batch_size", batch_size);
   visit_objective(archive, objective);
   visit_optimizer(archive, optimizer);
   archive("trainer.ema", ema);
   archive("trainer.dequantize", dequantize);
+  if (archive.since(3)) archive("trainer.data_noise", data_noise);
   archive("trainer.seed", seed);
   archive("trainer.log_every", log_every);
   if (archive.since(2)) archive("trainer.on_divergence", on_divergence);

@@ -48,7 +48,7 @@ CheckpointReader::CheckpointReader(InputFile file) : file_(std::move(file)) {
   const auto known = std::ranges::find(kCheckpointVersions, version);
   if (known == std::end(kCheckpointVersions)) {
     fail(fmt::format("__metadata__: version is {}; this library reads {}", in_quotes(version),
-                     fmt::join(kCheckpointVersions, " and ")));
+                     fmt::join(kCheckpointVersions, ", ")));
   }
   version_ = 1 + static_cast<int>(known - std::begin(kCheckpointVersions));
 }

@@ -22,8 +22,9 @@
 namespace ebm {
 
 constexpr std::string_view kCheckpointFormat = "ebmcuda checkpoint";
-// 1: until version 0.1 of the library, without divergence policies. Both are read; the second is written.
-constexpr std::string_view kCheckpointVersions[] = {"1", "2"};
+// 1: until version 0.1 of the library, without divergence policies; 2: without data_noise. All are read; the last is
+// written.
+constexpr std::string_view kCheckpointVersions[] = {"1", "2", "3"};
 constexpr std::string_view kUnset = "unset";  // an option without a value
 constexpr std::string_view kNotePrefix = "note.";
 

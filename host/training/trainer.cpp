@@ -66,6 +66,7 @@ TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options, int roll
   plan.optimizer = options.optimizer;
   plan.optimizer.learning_rate = std::ldexp(plan.optimizer.learning_rate, -2 * rollbacks);
   plan.ema = options.ema;
+  plan.data_noise = options.data_noise;
   plan.seed = options.seed;
   return plan;
 }
@@ -203,6 +204,7 @@ void TrainerOptions::validate(int dim, std::size_t n_data) const {
   optimizer.validate();
   require(ema >= 0 && ema < 1, "ema", ema, "must be in [0, 1)");
   require_non_negative("dequantize", dequantize);
+  require_non_negative("data_noise", data_noise);
   require(log_every >= 1, "log_every", log_every, "must be >= 1");
   held_out.validate();
   require(n_data >= 1 && n_data < (std::size_t{1} << 32), "data", n_data, "must hold 1 .. 2^32 - 1 points");

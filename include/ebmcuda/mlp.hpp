@@ -48,8 +48,9 @@ EBMCUDA_API Activation parse_activation(std::string_view name, std::string_view 
 EBMCUDA_API Head parse_head(std::string_view name, std::string_view field = "head");
 
 struct EBMCUDA_API MlpShape {
-  int dim = 0;                // D, 1 .. 16384
-  std::vector<int> hidden{};  // widths, 1 to 4 of them, each 1 .. 8192
+  int dim = 0;  // D, 1 .. 16384
+  static constexpr int kMostHidden = 16, kMostWidth = 8192;
+  std::vector<int> hidden{};  // widths, 1 .. kMostHidden of them, each 1 .. kMostWidth
   Activation activation = Activation::silu;
   Head head = Head::scalar;
   int outputs = 1;           // 1 for a scalar head, 2 .. 4096 for logits

@@ -96,8 +96,11 @@ struct EBMCUDA_API TrainerOptions {
   ContrastiveDivergence objective;
   Adam optimizer;
   float ema = 0.99f;  // [0, 1): decay of the parameters' moving average, which is what model() returns; 0: off
-  float dequantize =
-      0.0f;  // >= 0, data units: every visit of a point adds uniform noise in [0, dequantize) (purpose 8)
+  // >= 0, data units: every visit of a point adds uniform noise in [0, dequantize) (purpose 8).
+  float dequantize = 0.0f;
+  // >= 0, model space: every visit of a point adds Gaussian noise of this standard deviation (purpose 17). The model is
+  // then that of the data so smoothed, which keeps a small table from being learnt by heart.
+  float data_noise = 0.0f;
   std::uint64_t seed = 0;
   std::int64_t log_every = 50;  // iterations per callback and log line; divergence is looked for as often
   OnDivergence on_divergence = OnDivergence::warn;

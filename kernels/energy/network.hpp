@@ -9,7 +9,7 @@
 
 namespace ebm {
 
-constexpr int kMaxLayers = 5;  // linear maps: 4 hidden layers and the head
+constexpr int kMaxLayers = 17;  // linear maps: MlpShape::kMostHidden and the head
 
 struct LayerView {
   int in, out, in_pad, out_pad, pitch;

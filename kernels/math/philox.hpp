@@ -30,6 +30,7 @@ enum class Purpose : unsigned {
   dequantization = 14,     // dequantized
   second_half_noise = 15,  // malt: the O part that ends a step
   replica_swap = 16,       // tempering
+  data_smoothing = 17,     // TrainerOptions::data_noise
 };
 
 struct PhiloxCounter {

@@ -36,6 +36,11 @@ EBM_HD inline PhiloxWords dequantization_words(std::uint64_t seed, std::uint64_t
   return philox(seed, Purpose::data_noise, position, 0, block);
 }
 
+// Words of the Gaussian noise of the same dimensions (purpose 17): x + data_noise n.
+EBM_HD inline PhiloxWords smoothing_words(std::uint64_t seed, std::uint64_t position, std::uint32_t block) {
+  return philox(seed, Purpose::data_smoothing, position, 0, block);
+}
+
 // The slots that an iteration draws, the i-th for row i of the batch: distinct, so that writing back needs no lock.
 EBM_HD inline Permutation slot_draw(std::uint64_t seed, std::int64_t iteration, std::uint64_t capacity) {
   return Permutation::make(seed, Purpose::replay_slot, static_cast<std::uint64_t>(iteration), capacity);

@@ -23,12 +23,15 @@ __global__ void gather_kernel(const __grid_constant__ GatherView v, int blocks_p
   PhiloxWords w{};
   if (v.width != nullptr) w = dequantization_words(v.seed, position, static_cast<std::uint32_t>(block));
   const std::uint32_t words[4] = {w.r0, w.r1, w.r2, w.r3};
+  NormalBlock noise{};
+  if (v.data_noise > 0.0f) noise = normal_block(smoothing_words(v.seed, position, static_cast<std::uint32_t>(block)));
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
     const int d = 4 * block + k;
     if (d >= v.dim) break;
     float x = v.data[row * v.dim + d];
     if (v.width != nullptr) x = fmaf(v.width[d], unit_float(words[k]), x);
+    if (v.data_noise > 0.0f) x = fmaf(v.data_noise, noise.n[k], x);
     v.batch_x[i * v.dim + d] = x;
   }
   if (block == 0 && v.labels != nullptr) v.batch_labels[i] = v.labels[row];

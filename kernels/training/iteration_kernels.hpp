@@ -29,6 +29,7 @@ struct GatherView {
   const float* data;   // [n_data, D]
   const int* labels;   // [n_data] or null
   const float* width;  // [D] of the dequantisation noise, or null
+  float data_noise;    // standard deviation of the Gaussian noise; 0: none
   std::uint64_t seed;
   float* batch_x;     // [batch, D]
   int* batch_labels;  // [batch], with labels

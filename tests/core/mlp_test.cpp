@@ -86,8 +86,8 @@ TEST(Mlp, ShapesOutOfRangeAreNamed) {
                          }),
                          "hidden = " + std::to_string(width) + ": every width must be in 1 .. 8192"));
   }
-  EXPECT_TRUE(contains(refusal([](MlpShape& s) { s.hidden = {}; }), "hidden = 0 layers: must name 1 .. 4 widths"));
-  EXPECT_TRUE(contains(refusal([](MlpShape& s) { s.hidden = {1, 1, 1, 1, 1}; }), "hidden = 5 layers"));
+  EXPECT_TRUE(contains(refusal([](MlpShape& s) { s.hidden = {}; }), "hidden = 0 layers: must name 1 .. 16 widths"));
+  EXPECT_TRUE(contains(refusal([](MlpShape& s) { s.hidden.assign(17, 1); }), "hidden = 17 layers"));
   EXPECT_TRUE(contains(refusal([](MlpShape& s) { s.outputs = 2; }), "outputs = 2: a scalar head has 1 output"));
   for (const int outputs : {-1, 0, 1, 4097}) {
     EXPECT_TRUE(contains(refusal([&](MlpShape& s) {

@@ -118,6 +118,18 @@ TEST_P(EnergyTest, EveryPairOfWidths) {
   }
 }
 
+TEST_P(EnergyTest, SixteenLayers) {
+  for (const ebm::Activation activation : {ebm::Activation::silu, ebm::Activation::tanh}) {
+    for (const int depth : {5, 9, 16}) {
+      std::vector<int> hidden;
+      for (int l = 0; l < depth; ++l) hidden.push_back(5 + l * 7 % 20);
+      SCOPED_TRACE(testing::Message() << ebm::to_string(activation) << " " << depth);
+      expect_reference(random_network(shape_of(6, hidden, activation, ebm::Head::logits, 0.2f), 12),
+                       random_points(70, 6, 13));
+    }
+  }
+}
+
 TEST_P(EnergyTest, WideLayersAndManyOutputs) {
   ebm::MlpShape shape = shape_of(10, {300, 257}, ebm::Activation::gelu, ebm::Head::logits, 0.1f);
   shape.outputs = 101;

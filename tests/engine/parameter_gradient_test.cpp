@@ -51,7 +51,14 @@ class ParameterGradientTest : public EngineTest {
 // Rejects: a wrong derivative, a transposed weight, a bias that is left out, a row that is dropped at the end of a
 // block, confinement leaking into the parameters. Every layer is compared on its own scale.
 TEST_P(ParameterGradientTest, MatchesTheReference) {
-  const std::vector<std::vector<int>> networks{{1}, {7}, {128}, {17, 33}, {100, 3}, {33, 17, 7}, {16, 32, 16, 33}};
+  const std::vector<std::vector<int>> networks{{1},
+                                               {7},
+                                               {128},
+                                               {17, 33},
+                                               {100, 3},
+                                               {33, 17, 7},
+                                               {16, 32, 16, 33},
+                                               {9, 8, 7, 6, 5, 6, 7, 8, 9, 10, 11, 12, 11, 10, 9, 8}};
   std::size_t combination = 0;
   for (const ebm::Activation activation : kActivations) {
     for (const ebm::Head head : kHeads) {

@@ -55,6 +55,7 @@ std::vector<Case> every_case() {
          o.objective.n_steps = 1;
          o.objective.energy_reg = 0.1f;
          o.dequantize = 0.5f;
+         o.data_noise = 0.3f;
        }},
       {"fresh chains, averaged, standardised", shape_of(2, {16}, Activation::elu, Head::scalar, 0.5f), 37, true, false,
        [=](ebm::TrainerOptions& o) {
@@ -257,6 +258,7 @@ TEST_P(TrainingReferenceTest, OneGradient) {
     plan.n_steps = options.objective.n_steps;
     plan.energy_reg = options.objective.energy_reg;
     plan.optimizer = options.optimizer;
+    plan.data_noise = options.data_noise;
     if (options.dequantize > 0) plan.dequantize.assign(static_cast<std::size_t>(c.shape.dim), options.dequantize);
     ebm::TrainingState state;
     state.parameters.assign(model.parameters().begin(), model.parameters().end());

@@ -45,6 +45,7 @@ class TrainingTest : public EngineTest {
     options.optimizer.grad_norm_clip = 1.0f;
     options.ema = 0.9f;
     options.dequantize = 0.1f;
+    options.data_noise = 0.2f;
     options.seed = 11;
     return options;
   }
@@ -310,6 +311,7 @@ TEST_P(TrainingTest, RefusesBadRequestsByName) {
   EXPECT_EQ(refused([](Options& o) { o.optimizer.warmup = -1; }), "warmup");
   EXPECT_EQ(refused([](Options& o) { o.ema = 1.0f; }), "ema");
   EXPECT_EQ(refused([](Options& o) { o.dequantize = -1.0f; }), "dequantize");
+  EXPECT_EQ(refused([](Options& o) { o.data_noise = -0.1f; }), "data_noise");
   EXPECT_EQ(refused([](Options& o) { o.log_every = 0; }), "log_every");
 
   const auto rejects = [&](const ebm::Mlp& model, const ebm::Matrix& data,

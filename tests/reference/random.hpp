@@ -26,6 +26,7 @@ enum class Purpose : std::uint32_t {
   difference = 10,
   second_half_noise = 15,
   replica_swap = 16,
+  data_smoothing = 17,
 };
 
 // The four words of one block: the Contract's counter layout.

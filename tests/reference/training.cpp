@@ -98,6 +98,8 @@ void Training::step() {
       const Vector u = uniforms(plan.seed, Purpose::data_noise, position, 0, network.dim);
       for (std::size_t d = 0; d < x.size(); ++d) x[d] += plan.dequantize[d] * u[d];
     }
+    const Vector noise = normals(plan.seed, position, 0, network.dim, Purpose::data_smoothing);
+    for (std::size_t d = 0; d < x.size(); ++d) x[d] += plan.data_noise * noise[d];
     batch_data.push_back(x);
     if (!labels.empty()) batch_labels.push_back(labels[row]);
   }

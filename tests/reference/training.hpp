@@ -45,6 +45,7 @@ struct Plan {
   AdamSettings adam;
   double ema = 0;
   Vector dequantize;  // width per dimension, or empty
+  double data_noise = 0;
   std::uint64_t seed = 0;
 };
 

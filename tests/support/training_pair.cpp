@@ -46,6 +46,7 @@ ref::Training to_reference(const ebm::Mlp& model, ebm::MatrixView data, const eb
                     : options.optimizer.decay == ebm::LearningRateDecay::cosine ? Decay::cosine
                                                                                 : Decay::linear;
   plan.ema = static_cast<double>(options.ema);
+  plan.data_noise = static_cast<double>(options.data_noise);
   plan.seed = options.seed;
 
   std::vector<ref::Vector> points = to_reference(data);

@@ -191,7 +191,7 @@ TEST_F(TrainResume, ContradictionsNameTheOption) {
       {"--grad-norm-clip", "1"},   {"--ema", "0.5"},
       {"--dequantize", "1"},       {"--seed", "5"},
       {"--log-every", "6"},        {"--target-acceptance", "0.5"},
-      {"--on-divergence", "stop"},
+      {"--on-divergence", "stop"}, {"--data-noise", "0.1"},
   };
   for (const auto& [option, value] : contradictions)
     expect({option, value}, {option + " = ", "the checkpoint was made with"});

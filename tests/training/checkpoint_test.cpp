@@ -59,6 +59,7 @@ Checkpoint full_checkpoint(bool mala) {
                  .decay = LearningRateDecay::linear};
   o.ema = 0.995f;
   o.dequantize = 0.0625f;
+  o.data_noise = 0.25f;
   o.seed = kWide;
   o.log_every = 13;
   o.held_out = {.checks = 7, .keep = KeptModel::last, .patience = 3};
@@ -111,7 +112,8 @@ void expect_same_sampler(const Sampler& a, const Sampler& b) {
 
 void expect_same_options(const TrainerOptions& a, const TrainerOptions& b) {
   EXPECT_TRUE(a.iterations == b.iterations && a.batch_size == b.batch_size && a.ema == b.ema &&
-              a.dequantize == b.dequantize && a.seed == b.seed && a.log_every == b.log_every);
+              a.dequantize == b.dequantize && a.data_noise == b.data_noise && a.seed == b.seed &&
+              a.log_every == b.log_every);
   const auto &p = a.objective, &q = b.objective;
   expect_same_sampler(p.sampler, q.sampler);
   EXPECT_TRUE(p.chain_start == q.chain_start && p.n_steps == q.n_steps && p.energy_reg == q.energy_reg &&
@@ -407,8 +409,8 @@ TEST_F(CheckpointMistakes, OtherFilesAreToldApart) {
   EXPECT_TRUE(
       contains(message_of<FormatError>([&] { Mlp::load(directory_ / "good"); }), "format is 'ebmcuda checkpoint'"));
   Parts parts = good();
-  parts.metadata["version"] = "3";
-  EXPECT_TRUE(contains(refusal(parts), "version is '3'; this library reads 1 and 2"));
+  parts.metadata["version"] = "4";
+  EXPECT_TRUE(contains(refusal(parts), "version is '4'; this library reads 1, 2, 3"));
   EXPECT_TRUE(contains(message_of<FormatError>([&] { read_checkpoint(directory_ / "none"); }), "No such file"));
 }
 
@@ -418,8 +420,9 @@ TEST_F(CheckpointMistakes, TheFirstVersionIsReadWithDefaultsForWhatItLacks) {
   parts.metadata["version"] = "1";
   std::erase_if(parts.metadata, [](const auto& field) {
     return field.first.starts_with("run.") || field.first.starts_with("held_out.") ||
-           field.first == "trainer.on_divergence" || field.first == "good.state.iteration" ||
-           field.first == "good.state.step_size" || field.first == "data.transform";
+           field.first == "trainer.on_divergence" || field.first == "trainer.data_noise" ||
+           field.first == "good.state.iteration" || field.first == "good.state.step_size" ||
+           field.first == "data.transform";
   });
   std::erase_if(parts.tensors, [](const auto& tensor) {
     return tensor.first.starts_with("good.") || tensor.first.starts_with("held_out.");
@@ -433,6 +436,7 @@ TEST_F(CheckpointMistakes, TheFirstVersionIsReadWithDefaultsForWhatItLacks) {
   EXPECT_EQ(read.options.batch_size, expected.options.batch_size);
   EXPECT_EQ(read.model.standardization(), expected.model.standardization());
   EXPECT_EQ(read.options.on_divergence, OnDivergence::warn);
+  EXPECT_EQ(read.options.data_noise, 0);
   EXPECT_EQ(read.rollbacks, 0);
   EXPECT_FALSE(read.good);
 }
