@@ -187,7 +187,7 @@ Command add_data_command(CLI::App& ebm) {
   line->add("--first", options->first, "I", "number of the first point of a density (default 0)");
   line->add("--out", options->out, "FILE", "where to, .npy or .csv (default: rows on standard output)");
   DataOptions& source = options->source;
-  source.add_reading(*line, true);
+  source.add_reading(*line, DataOptions::Labels::classes);
   line->add("--subtract", options->subtract, "V,...", "of the columns before rounding to float32: numbers, or mean");
   line->add("--divide", options->divide, "V,...", "by these, after --subtract: numbers, or std");
   line->add("--labels-out", options->labels_out, "FILE", "where the labels go, .npy");

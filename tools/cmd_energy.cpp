@@ -32,12 +32,8 @@ void run(const EnergyOptions& options) {
   if (options.gradient) outputs.claim("--gradient", *options.gradient, {".npy", ".csv"});
   const Mlp model = options.model.load(console);
   const Data data = options.data.read(console, &model);
-  const auto least = [](const std::filesystem::path& path, std::size_t values) {
-    return values * (path.extension() == ".csv" ? 2 : sizeof(float));
-  };
-  if (options.out) outputs.reserve("--out", *options.out, least(*options.out, data.x.rows()));
-  if (options.gradient)
-    outputs.reserve("--gradient", *options.gradient, least(*options.gradient, data.x.values().size()));
+  if (options.out) outputs.reserve_values("--out", *options.out, data.x.rows());
+  if (options.gradient) outputs.reserve_values("--gradient", *options.gradient, data.x.values().size());
 
   std::vector<float> energies;
   if (options.gradient) {
@@ -71,7 +67,7 @@ Command add_energy_command(CLI::App& ebm) {
       "Computes E(x), log p(x) = -E(x) - log Z, for every row of DATA (data units).\n");
   const auto options = std::make_shared<EnergyOptions>();
   options->model.add(*line);
-  options->data.add(*line, true);
+  options->data.add(*line, DataOptions::Labels::classes);
   line->add("--out", options->out, "FILE", "energies, one axis, .npy or .csv (default: one a line on stdout)");
   line->add("--gradient", options->gradient, "FILE", "dE/dx in data units, [N, D]; of E(x) with labels too");
   options->model.add_hints(*line);

@@ -14,6 +14,7 @@
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/log_z.hpp"
+#include "tools/classes.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/errors.hpp"
@@ -21,6 +22,8 @@
 #include "tools/model_box.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
+#include "tools/outputs.hpp"
+#include "tools/saved_log_z.hpp"
 #include "tools/streams.hpp"
 
 namespace ebm::tools {
@@ -34,7 +37,7 @@ struct EvaluateOptions {
   CommonOptions common;
   ModelOptions model;
   DataOptions data;
-  std::optional<std::filesystem::path> train;
+  std::optional<std::filesystem::path> train, out_of_distribution;
   std::optional<Method> method;  // unset: auto
   std::optional<int> quadrature_points;
   AisOptions ais;
@@ -42,6 +45,7 @@ struct EvaluateOptions {
   std::optional<Density2d> density;
   std::optional<bool> baselines;     // unset: on
   std::optional<std::string> clamp;  // a box, or off; unset: the model's
+  bool save_log_z = false;
 };
 
 std::optional<Method> parse_method(std::string_view text, std::string_view option) {
@@ -196,37 +200,18 @@ Json compare_with_truth(Density2d density, MatrixView data, std::optional<double
           {"gap", model_likelihood ? Json(truth - *model_likelihood) : Json(nullptr)}};
 }
 
-// p(y | x) is the softmax of -E(x, y).
-Json classify(const Mlp& model, const Data& data, const Device& device) {
-  const auto classes = static_cast<std::size_t>(model.shape().outputs);
-  const std::size_t n = data.x.rows();
-  static_cast<void>(joint_energy(model, data.x, data.labels, device));  // rejects labels that the model hasn't got
-  std::vector<std::vector<float>> energies;
-  for (std::size_t y = 0; y < classes; ++y) {
-    energies.push_back(joint_energy(model, data.x, std::vector<int>(n, static_cast<int>(y)), device));
-  }
-  std::size_t right = 0;
-  double cross_entropy = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    std::size_t best = 0;
-    for (std::size_t y = 1; y < classes; ++y) {
-      if (energies[y][i] < energies[best][i]) best = y;
-    }
-    const auto lowest = static_cast<double>(energies[best][i]);
-    double sum = 0;
-    for (std::size_t y = 0; y < classes; ++y) sum += std::exp(lowest - static_cast<double>(energies[y][i]));
-    const auto label = static_cast<std::size_t>(data.labels[i]);
-    cross_entropy += static_cast<double>(energies[label][i]) - lowest + std::log(sum);
-    right += best == label ? 1 : 0;
-  }
-  return {{"accuracy", static_cast<double>(right) / static_cast<double>(n)},
-          {"cross_entropy", cross_entropy / static_cast<double>(n)}};
-}
-
 void run(const EvaluateOptions& options) {
   const Console console(options.common.quiet);
   const Device device = options.common.open();
   const Mlp model = options.model.load(console);
+  Outputs outputs;
+  outputs.protect(options.data.path);
+  if (options.save_log_z) {
+    if (options.clamp) {
+      throw ConfigError("--clamp", *options.clamp, "--save-log-z keeps log Z of the model's own box; leave one out");
+    }
+    claim_log_z(options.model.path, &outputs);
+  }
   Data data = options.data.read(console, &model);
   require_dimension(fmt::format("DATA ({})", options.data.path.string()), data.x, model);
   if (!data.labels.empty() && model.shape().head != Head::logits) {
@@ -246,13 +231,16 @@ void run(const EvaluateOptions& options) {
     train = options.data.read_features(console, *options.train);
     require_dimension(fmt::format("--train ({})", options.train->string()), *train, model);
   }
-  if (model.transform().has_cells() && options.dequantize == 0) {
-    console.warn(
-        "the model was made for whole numbers with noise: without --dequantize, log densities are those of cell edges");
+  std::optional<Matrix> other;
+  if (options.out_of_distribution) {
+    other = options.data.read_features(console, *options.out_of_distribution);
+    require_dimension(fmt::format("--out-of-distribution ({})", options.out_of_distribution->string()), *other, model);
   }
+  warn_without_noise(console, model, options.dequantize);
   // The training split gets the noise of another seed: the two parts share no number.
   const Matrix x = dequantized(data.x, options.dequantize, options.common.seed());
   if (train) train = dequantized(*train, options.dequantize, options.common.seed() + 1);
+  if (other) other = dequantized(*other, options.dequantize, options.common.seed() + 2);
   const Matrix& fitted_on = train ? *train : x;
 
   Json json{{"n", x.rows()}, {"dim", x.cols()}};
@@ -270,6 +258,11 @@ void run(const EvaluateOptions& options) {
   std::optional<double> log_z, likelihood;
   std::string refusal = method == Method::quadrature ? add_quadrature(json, log_z, options, model, clamp, device)
                                                      : add_ais(json, log_z, options, model, device, console);
+  if (options.save_log_z && log_z) {
+    save_log_z(options.model.path, model,
+               {*log_z, json["log_z_stderr"].get<double>(), json["method"].get<std::string>()});
+    console.info("log Z is in {}: ebm score uses it", options.model.path.string());
+  }
   if (refusal.empty() && outside > 0) {
     refusal = fmt::format("{} of {} points lie outside the model's box {}, where p(x) = 0", outside, x.rows(),
                           text_of(*clamp));
@@ -284,7 +277,10 @@ void run(const EvaluateOptions& options) {
     json["mean_log_likelihood_stderr"] = result.standard_error;  // over the points, log_z taken as given
   }
   if (options.density) json["density"] = compare_with_truth(*options.density, x, likelihood);
-  if (!data.labels.empty()) json["classification"] = classify(model, {x, data.labels}, device);
+  if (!data.labels.empty()) {
+    json["classification"] = classification_of(model, x, data.labels, options.common.seed(), device);
+  }
+  if (other) json["out_of_distribution"] = out_of_distribution_of(model, x, *other, device);
   if (options.baselines.value_or(true)) json["baselines"] = fit_baselines(options, fitted_on, x, console);
   if (!refusal.empty()) json["refused"] = refusal;
   // A file's name may be anything; JSON is UTF-8.
@@ -302,15 +298,17 @@ Command add_evaluate_command(CLI::App& ebm) {
       "  ebm evaluate moons.safetensors fresh.npy --density two_moons\n"
       "  ebm evaluate digits.safetensors test.npy --train train.npy --dequantize 1\n"
       "  ebm evaluate digits.safetensors test.npy --ais-temperatures 10000 --ais-chains 2048\n"
+      "  ebm evaluate digits.safetensors test.npy --dequantize 1 --save-log-z       log Z into the model file\n"
+      "  ebm evaluate jem.safetensors test.npy --labels y.npy --out-of-distribution other.npy\n"
       "  ebm evaluate m.safetensors test.npy --quiet | jq .mean_log_likelihood\n"
       "\n"
-      "Prints JSON: log Z and its error, the mean log-likelihood of DATA (nats, data units), and that of a Gaussian "
-      "and\n"
-      "a Gaussian mixture. Where log Z can't be trusted no value is given and the exit status is 1 "
+      "Prints JSON: log Z and its error, the mean log-likelihood of DATA (nats, data units), that of baselines, and "
+      "with\n"
+      "labels how good p(y | x) is. Where log Z can't be trusted no value is given and the exit status is 1 "
       "(docs/evaluation.md).\n");
   const auto options = std::make_shared<EvaluateOptions>();
   options->model.add(*line);
-  options->data.add(*line, true);
+  options->data.add(*line, DataOptions::Labels::classes);
   line->add("--train", options->train, "FILE", "training split: baselines are fitted on it");
   line->add("--dequantize", options->dequantize, "W", "add uniform noise in [0, W), as in training (default 0)");
   line->add_choice("--method", options->method, parse_method,
@@ -321,6 +319,9 @@ Command add_evaluate_command(CLI::App& ebm) {
   line->add_choice(
       "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); },
       "DATA was drawn from this density of ebm data: adds the gap to the truth");
+  line->add("--out-of-distribution", options->out_of_distribution, "FILE",
+            "points of another kind: how well E(x) and max p(y | x) tell them from DATA");
+  line->add_flag("--save-log-z", options->save_log_z, "keep log Z and its error in the model file, for ebm score");
   line->add_switch("--baselines,!--no-baselines", options->baselines, "fit and report baselines (default on)");
   line->add("--clamp", options->clamp, "LO,HI", "p(x) is 0 outside this box; off: nowhere (default: the model's box)");
   options->model.add_hints(*line);

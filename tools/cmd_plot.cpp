@@ -9,6 +9,8 @@
 #include <optional>
 #include <utility>
 
+#include "ebmcuda/classification.hpp"
+#include "ebmcuda/dataset.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/files.hpp"
@@ -50,7 +52,10 @@ struct PlotOptions {
   CommonOptions common;
   fs::path input, out;
   ModelOptions model;  // only how to read one
-  std::optional<fs::path> data, samples;
+  std::optional<fs::path> data, samples, labels;
+  std::optional<std::string> label_column;
+  bool reliability = false;
+  float dequantize = 0;
   std::optional<ColumnSelection> columns;
   std::optional<Density2d> density;
   std::optional<ImageSize> image;
@@ -315,8 +320,37 @@ Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& c
   return x;
 }
 
+// How far the accuracy of a classifier is what its probabilities say.
+Canvas plot_reliability(const PlotOptions& options, const Mlp& model, const Console& console, const Device& device) {
+  if (model.shape().head != Head::logits) {
+    throw ConfigError("--reliability", "given", "the model has a scalar head; only a logits head has probabilities");
+  }
+  if (!options.data || !(options.labels || options.label_column)) {
+    throw ConfigError("--reliability", "given", "needs --data with --labels or --label-column");
+  }
+  DataOptions source;
+  source.path = *options.data;
+  source.columns = options.columns;
+  source.labels = options.labels;
+  source.label_column = options.label_column;
+  const Data data = source.read(console, &model);
+  require_dimension(fmt::format("--data ({})", options.data->string()), data.x, model);
+  warn_without_noise(console, model, options.dequantize);
+  const Matrix x = dequantized(data.x, options.dequantize, options.common.seed());
+  const Matrix log_p = class_log_probabilities(model, x, device);
+  const ClassificationQuality quality = judge_classifier(log_p, data.labels, {.seed = options.common.seed()});
+  ReliabilityFigure figure{fmt::format("calibration error {:.4f}", quality.calibration_error.value), {}, {}, {}};
+  for (const ReliabilityBin& bin : quality.bins) {
+    figure.confidence.push_back(bin.confidence);
+    figure.accuracy.push_back(bin.accuracy);
+    figure.share.push_back(static_cast<double>(bin.rows) / static_cast<double>(x.rows()));
+  }
+  return draw_reliability(figure);
+}
+
 Canvas plot_model(const PlotOptions& options, const Console& console, const Device& device) {
   const Mlp model = load_model(console, options.input, options.model.read);
+  if (options.reliability) return plot_reliability(options, model, console, device);
   if (options.density && model.dim() != 2) {
     throw ConfigError("--density", std::string(to_string(*options.density)),
                       fmt::format("is a density in the plane; the model has D = {}", model.dim()));
@@ -356,11 +390,19 @@ void run(const CommandLine& line, const PlotOptions& options) {
   outputs.protect(options.input);
   if (options.data) outputs.protect(*options.data);
   if (options.samples) outputs.protect(*options.samples);
+  if (options.labels) outputs.protect(*options.labels);
   outputs.claim("--out", options.out, {".png"});
   if (options.chains && *options.chains < 0) {
     throw ConfigError("--chains", fmt::format("{}", *options.chains), "must be >= 0 (0: no samples)");
   }
   const std::string extension = options.input.extension().string();
+  if (!options.reliability) {
+    for (const char* option : {"--labels", "--label-column", "--dequantize"}) {
+      if (line.given(option)) throw ConfigError(option, line.text_of(option), "needs --reliability");
+    }
+  } else if (extension != ".safetensors") {
+    throw ConfigError("--reliability", "given", fmt::format("{} is no model (.safetensors)", options.input.string()));
+  }
   const auto picture = [&] {
     if (extension == ".safetensors") return plot_model(options, console, device);
     if (extension == ".npy" || extension == ".npz" || extension == ".csv" || extension == ".tsv")
@@ -387,6 +429,7 @@ Command add_plot_command(CLI::App& ebm) {
       "  ebm plot samples.npy --out points.png\n"
       "  ebm plot samples.npy --image 8x8 --range 0,16 --data test.npy --out digits.png\n"
       "  ebm plot train.jsonl --out curves.png\n"
+      "  ebm plot jem.safetensors --reliability --data test.csv --label-column 64 --out reliability.png\n"
       "\n"
       "INPUT decides the picture: two dimensions give a heat map of p(x) with samples over it (points: a scatter),\n"
       "one a curve and histograms, more a contact sheet where rows are images (square from 4x4 on, or --image), else\n"
@@ -401,6 +444,11 @@ Command add_plot_command(CLI::App& ebm) {
       "the true density to show beside it, a name of ebm data");
   line->add("--samples", options->samples, "FILE", "a model's samples (default: drawn now)");
   line->add("--columns", options->columns, "A:B", "columns of data, samples or INPUT that are features");
+  line->add_flag("--reliability", options->reliability,
+                 "of a classifier: accuracy against max p(y | x) on --data with labels");
+  line->add("--labels", options->labels, "FILE", "labels of --data, one a row");
+  line->add("--label-column", options->label_column, "K", "column of --data that holds them, number or name");
+  line->add("--dequantize", options->dequantize, "W", "add uniform noise in [0, W) to --data (default 0)");
   line->add("--image", options->image, "HxW",
             "height and width of an image, or none: a table (default: square from 4x4 on)");
   line->add("--per-row", options->per_row, "N", "images in a row (default: about square)");

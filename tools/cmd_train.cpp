@@ -395,7 +395,7 @@ Command add_train_command(CLI::App& ebm) {
       "Fits p(x) = exp(-E(x)) / Z to the rows of DATA and writes the model. Options that are left out take settings\n"
       "measured to serve the dimension of the data (docs/training.md).\n");
   const auto options = std::make_shared<TrainCommandOptions>();
-  options->data.add(*line, true);
+  options->data.add(*line, DataOptions::Labels::classes);
   line->add("--out", options->out, "FILE", "where the model goes (.safetensors)");
   line->add("--log", options->log, "FILE", "JSON lines, one object per logged iteration");
   line->add("--checkpoint", options->checkpoint, "FILE", "everything needed to go on; written at the end, on Ctrl-C");

@@ -19,6 +19,8 @@ Command add_train_command(CLI::App& ebm);
 Command add_sample_command(CLI::App& ebm);
 Command add_energy_command(CLI::App& ebm);
 Command add_evaluate_command(CLI::App& ebm);
+Command add_score_command(CLI::App& ebm);
+Command add_predict_command(CLI::App& ebm);
 Command add_plot_command(CLI::App& ebm);
 Command add_info_command(CLI::App& ebm);
 Command add_export_command(CLI::App& ebm);

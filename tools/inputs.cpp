@@ -34,15 +34,6 @@ std::string in_words_of(std::string text, bool has_options) {
   return text;
 }
 
-std::vector<std::string> noted_classes(const Mlp& model) {
-  const auto note = model.notes().find(std::string(kClassesNote));
-  if (note == model.notes().end()) return {};
-  const auto json = nlohmann::json::parse(note->second, nullptr, false);
-  const bool good = json.is_array() && std::ranges::all_of(json, [](const auto& name) { return name.is_string(); });
-  // The file's maker may mean something else by that word.
-  return good ? json.get<std::vector<std::string>>() : std::vector<std::string>{};
-}
-
 std::string listed(const std::vector<int>& classes) {
   constexpr std::size_t kShown = 10;
   const std::vector<int> shown(classes.begin(), classes.begin() + std::min(kShown, classes.size()));
@@ -76,18 +67,20 @@ Standardization Data::standardization(float dequantize) const {
   return standardization_of(moments, dequantize);
 }
 
-void DataOptions::add(CommandLine& line, bool with_labels) {
+void DataOptions::add(CommandLine& line, Labels with) {
   line.add("DATA", path, "", "points, one row each: .npy, .npz, .csv or .tsv; - is standard input");
   line.required();
-  add_reading(line, with_labels);
+  add_reading(line, with);
 }
 
-void DataOptions::add_reading(CommandLine& line, bool with_labels) {
+void DataOptions::add_reading(CommandLine& line, Labels with) {
   has_options_ = true;
   line.add("--columns", columns, "A:B", "features: numbers from 0, end excluded, or names (default: all)");
-  if (with_labels) {
+  if (with != Labels::none) {
     line.add("--labels", labels, "FILE", "labels, one a row: .npy, .npz, .csv or .tsv");
     line.add("--label-column", label_column, "K", "column of DATA that holds the labels, number or name");
+  }
+  if (with == Labels::classes) {
     line.add_flag("--map-labels", map_labels, "number the distinct labels 0, 1, ...; they may be text or have gaps");
   }
   line.add_words(
@@ -227,6 +220,15 @@ Mlp with_class_names(Mlp model, const Data& data) {
   return model;
 }
 
+std::vector<std::string> noted_classes(const Mlp& model) {
+  const auto note = model.notes().find(std::string(kClassesNote));
+  if (note == model.notes().end()) return {};
+  const auto json = nlohmann::json::parse(note->second, nullptr, false);
+  const bool good = json.is_array() && std::ranges::all_of(json, [](const auto& name) { return name.is_string(); });
+  // The file's maker may mean something else by that word.
+  return good ? json.get<std::vector<std::string>>() : std::vector<std::string>{};
+}
+
 void require_finite(std::string_view what, MatrixView x) {
   const auto values = x.values();
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -240,6 +242,12 @@ void require_dimension(std::string_view what, MatrixView x, const Mlp& model) {
   if (x.cols == static_cast<std::size_t>(model.dim())) return;
   throw ConfigError(std::string(what), shape_text(x),
                     fmt::format("the model has D = {}, so rows must hold {} values", model.dim(), model.dim()));
+}
+
+void warn_without_noise(const Console& console, const Mlp& model, float dequantize) {
+  if (!model.transform().has_cells() || dequantize != 0) return;
+  console.warn(
+      "the model was made for whole numbers with noise: without --dequantize, log densities are those of cell edges");
 }
 
 std::string shape_text(MatrixView x) { return fmt::format("{} x {}", x.rows, x.cols); }

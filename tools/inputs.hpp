@@ -43,9 +43,11 @@ struct DataOptions {
   MissingValues missing = MissingValues::refuse;
   Rescaling rescaling;
 
-  void add(CommandLine& line, bool with_labels);
+  // Labels that number a model's classes may be named: --map-labels.
+  enum class Labels { none, numbers, classes };
+  void add(CommandLine& line, Labels with);
   // All but the positional itself.
-  void add_reading(CommandLine& line, bool with_labels);
+  void add_reading(CommandLine& line, Labels with);
 
   // Throws FormatError for the file and ConfigError for what does not fit it; every value is finite. Without --columns
   // the features are all columns but the label's. Labels are numbered by the classes that `model` notes, if it does.
@@ -70,10 +72,16 @@ void require_every_class(const Console& console, const Data& data, std::optional
 // The classes' names go along with the model, so that other commands number labels as the training did.
 Mlp with_class_names(Mlp model, const Data& data);
 
+// The classes' names that a model notes, in the order of its outputs; empty where it notes none.
+std::vector<std::string> noted_classes(const Mlp& model);
+
 // ConfigError unless every value is finite; names row and column.
 void require_finite(std::string_view what, MatrixView x);
 // ConfigError unless x has the model's dimension.
 void require_dimension(std::string_view what, MatrixView x, const Mlp& model);
+
+// Warns where a model of whole numbers with noise is given numbers without.
+void warn_without_noise(const Console& console, const Mlp& model, float dequantize);
 
 // "1797 x 64".
 std::string shape_text(MatrixView x);

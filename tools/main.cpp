@@ -61,9 +61,10 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", ebm::build_description().front());
   app.require_subcommand(0, 1);
   app.allow_extras();
-  const std::array commands{add_data_command(app),   add_train_command(app),    add_sample_command(app),
-                            add_energy_command(app), add_evaluate_command(app), add_plot_command(app),
-                            add_info_command(app),   add_export_command(app)};
+  const std::array commands{add_data_command(app),    add_train_command(app),    add_sample_command(app),
+                            add_energy_command(app),  add_evaluate_command(app), add_score_command(app),
+                            add_predict_command(app), add_plot_command(app),     add_info_command(app),
+                            add_export_command(app)};
 
   const auto chosen = [&]() -> const Command* {
     for (const Command& command : commands) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "ebmcuda/log_z.hpp"
@@ -13,6 +14,7 @@ namespace ebm::tools {
 std::optional<Box> noted_box(const Mlp& model);
 std::string text_of(const Box& box);  // "-1,1": one side after the other
 
+bool inside(std::span<const float> row, const Box& box);
 // Rows with a value outside.
 std::size_t rows_outside(MatrixView x, const Box& box);
 

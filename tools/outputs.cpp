@@ -125,6 +125,13 @@ void Outputs::reserve(const std::string& option, const fs::path& path, std::uint
                                 size_text(static_cast<double>(reserved)), size_text(free)));
 }
 
+void Outputs::reserve_values(const std::string& option, const fs::path& path, std::uint64_t values) {
+  std::uint64_t bytes = 0;
+  const std::uint64_t each = path.extension() == ".csv" ? 2 : sizeof(float);
+  if (__builtin_mul_overflow(values, each, &bytes)) bytes = UINT64_MAX;
+  reserve(option, path, bytes);
+}
+
 void require_replaceable_model(const std::string& option, const fs::path& path) {
   if (missing_or_empty(path)) return;
   try {

@@ -27,6 +27,8 @@ class Outputs {
   // and all outputs reserved before (a file that is replaced stands until the new one is whole), and the limit on the
   // size of files (ulimit -f) allows it.
   void reserve(const std::string& option, const std::filesystem::path& path, std::uint64_t bytes);
+  // As above for so many numbers: float32 in a .npy, a digit and a separator each in a .csv.
+  void reserve_values(const std::string& option, const std::filesystem::path& path, std::uint64_t values);
 
  private:
   std::vector<std::filesystem::path> inputs_;

@@ -8,7 +8,8 @@ namespace {
 using Help = ProgramTest;
 
 TEST_F(Help, OfEveryCommandLeadsWithExamplesOnStdout) {
-  for (const std::string command : {"data", "train", "sample", "energy", "evaluate", "plot", "info", "export"}) {
+  for (const std::string command :
+       {"data", "train", "sample", "energy", "evaluate", "score", "predict", "plot", "info", "export"}) {
     SCOPED_TRACE(command);
     const Outcome help = succeed({command, "--help"});
     EXPECT_EQ(help.err, "");
@@ -22,7 +23,8 @@ TEST_F(Help, OfEveryCommandLeadsWithExamplesOnStdout) {
 TEST_F(Help, OfTheProgramLeadsWithExamplesAndListsTheCommands) {
   const Outcome help = succeed({"--help"});
   EXPECT_TRUE(help.out.starts_with("Examples:\n"));
-  for (const char* command : {"data", "train", "sample", "energy", "evaluate", "plot", "info", "export"}) {
+  for (const char* command :
+       {"data", "train", "sample", "energy", "evaluate", "score", "predict", "plot", "info", "export"}) {
     EXPECT_NE(help.out.find(std::string("\n  ") + command), std::string::npos) << command;
   }
 }

@@ -34,7 +34,8 @@ std::string literals_of(const fs::path& path) {
 
 TEST_F(NamedOptions, Exist) {
   std::set<std::string> exist = named_in(succeed({"--help"}).out);
-  for (const char* command : {"data", "train", "sample", "energy", "evaluate", "export", "info", "plot"}) {
+  for (const char* command :
+       {"data", "train", "sample", "energy", "evaluate", "score", "predict", "export", "info", "plot"}) {
     exist.merge(named_in(succeed({command, "--help"}).out));
   }
   ASSERT_TRUE(exist.contains("ais-temperatures"));

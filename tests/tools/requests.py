@@ -31,9 +31,13 @@ BASES = {
     "energy": ["energy g x.csv", "energy g x.csv --out e.npy --gradient d.npy"],
     "evaluate": ["evaluate g x.csv --no-baselines --quadrature-points 64",
                  "evaluate g x.csv --no-baselines --method ais --ais-chains 64 --ais-temperatures 10"],
+    "score": ["score g x.csv --out s.csv", "score g x.csv --held-out x.csv --out s.csv",
+              "score g y.csv --columns 0:2 --label-column 2 --picture p.png --out s.csv"],
+    "predict": ["predict jem y.csv --columns 0:2 --out p.csv"],
     "export": ["export g --out m"],
     "info": ["info g", "info"],
-    "plot": ["plot x.csv --out p.png", "plot g.safetensors --out p.png --chains 2 --langevin-steps 2"],
+    "plot": ["plot x.csv --out p.png", "plot g.safetensors --out p.png --chains 2 --langevin-steps 2",
+             "plot jem.safetensors --reliability --data y.csv --columns 0:2 --label-column 2 --out p.png"],
 }
 # These say how much work there is, so a large value means what it says: it is stopped after a moment.
 WORK = {"--steps", "--langevin-steps", "--leapfrog-steps", "--ais-temperatures", "--ais-chains", "--quadrature-points",
@@ -112,8 +116,13 @@ def main():
         os.chdir(directory)
         with open("x.csv", "w") as file:
             file.writelines(f"{i % 7 / 3},{i % 2}\n" for i in range(40))
-        for name in ("g", "g.safetensors"):
-            subprocess.run([ebm, "train", "x.csv", "--out", name, "--hidden", "4", "--steps", "20", "-q"], check=True)
+        with open("y.csv", "w") as file:
+            file.writelines(f"{i % 7 / 3},{i % 3},{i % 2}\n" for i in range(40))
+        small = ["--hidden", "4", "--steps", "20", "-q"]
+        for ending in ("", ".safetensors"):
+            subprocess.run([ebm, "train", "x.csv", "--out", "g" + ending] + small, check=True)
+            subprocess.run([ebm, "train", "y.csv", "--label-column", "2", "--head", "logits", "--out", "jem" + ending]
+                           + small, check=True)
         for number, (option, value, words) in enumerate(requests(ebm)):
             if number % every:
                 continue

@@ -31,7 +31,7 @@ TEST_F(WrongRequests, Commands) {
   expect_wrong_request({"fly"}, {"fly"});
   expect_wrong_request({"--fly"}, {"--fly"});
   expect_wrong_request({"--fly", "info"}, {"--fly"});
-  for (const std::string command : {"train", "sample", "energy", "evaluate", "plot", "data"}) {
+  for (const std::string command : {"train", "sample", "energy", "evaluate", "score", "predict", "plot", "data"}) {
     expect_wrong_request({command}, {"ebm " + command, "required"});
   }
 }
@@ -53,7 +53,7 @@ TEST_F(WrongRequests, MissingRequiredOptions) {
 }
 
 TEST_F(WrongRequests, DataFiles) {
-  for (const std::string command : {"train", "evaluate", "energy"}) {
+  for (const std::string command : {"train", "evaluate", "energy", "score"}) {
     std::vector<std::string> base{command};
     if (command != "train") base.push_back("m.safetensors");
     const auto with = [&](const std::string& file) {
@@ -72,7 +72,7 @@ TEST_F(WrongRequests, DataFiles) {
 }
 
 TEST_F(WrongRequests, DimensionsThatDiffer) {
-  for (const std::string command : {"energy", "evaluate"}) {
+  for (const std::string command : {"energy", "evaluate", "score"}) {
     expect_wrong_request({command, "m.safetensors", "wide.npy"}, {"wide.npy", "5 x 3", "D = 2"});
   }
   expect_wrong_request({"sample", "m.safetensors", "--init", "wide.npy", "--out", "o.npy"},

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "tools/plot/figures.hpp"
+#include "tools/plot/histogram.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -115,17 +116,8 @@ Canvas draw_plane(const PlaneFigure& figure) {
 
 Canvas draw_line(const LineFigure& figure) {
   constexpr int kWidth = 640, kHeight = 320, kBins = 80;
-  const double width = (figure.x.hi - figure.x.lo) / kBins;
-  const auto histogram = [&](const std::vector<float>& values) {
-    std::vector<double> heights(kBins, 0.0);
-    for (const float v : values) {
-      const double bin = (static_cast<double>(v) - figure.x.lo) / width;
-      if (bin >= 0 && bin < kBins)
-        heights[static_cast<std::size_t>(bin)] += 1 / (static_cast<double>(values.size()) * width);
-    }
-    return heights;
-  };
-  const std::vector<double> samples = histogram(figure.samples), data = histogram(figure.data);
+  const std::vector<double> samples = histogram(figure.samples, figure.x, kBins);
+  const std::vector<double> data = histogram(figure.data, figure.x, kBins);
   double top = 0;
   for (const auto* series : {&samples, &data, &figure.model_density}) {
     for (const double v : *series) top = std::isfinite(v) ? std::max(top, v) : top;
@@ -133,36 +125,13 @@ Canvas draw_line(const LineFigure& figure) {
   Axes axes{kLeft + 10, kTop + 6, kWidth, kHeight, figure.x, {0, top > 0 ? top * 1.06 : 1.0}};
   Canvas canvas(axes.left + kWidth + 24, axes.top + kHeight + kBottom);
   axes.draw_grid(canvas);
-  const auto bars = [&](const std::vector<double>& heights, Color color) {
-    for (int bin = 0; bin < kBins; ++bin) {
-      const Point corner = axes.at(figure.x.lo + bin * width, heights[static_cast<std::size_t>(bin)]);
-      const Point end = axes.at(figure.x.lo + (bin + 1) * width, 0);
-      const int x0 = static_cast<int>(std::lround(corner.x)), x1 = static_cast<int>(std::lround(end.x));
-      const int y0 = static_cast<int>(std::lround(corner.y)), y1 = static_cast<int>(std::lround(end.y));
-      canvas.fill(x0, y0, x1 - x0, y1 - y0, color);
-    }
-  };
-  const auto outline_of = [&](const std::vector<double>& heights, Color color) {
-    Polyline steps;
-    for (int bin = 0; bin < kBins; ++bin) {
-      steps.push_back(axes.at(figure.x.lo + bin * width, heights[static_cast<std::size_t>(bin)]));
-      steps.push_back(axes.at(figure.x.lo + (bin + 1) * width, heights[static_cast<std::size_t>(bin)]));
-    }
-    canvas.stroke({&steps, 1}, 1.2, color);
-  };
-  double legend = axes.left + 14;
-  const auto entry = [&](const std::string& name, Color color) {
-    canvas.line({legend, axes.top + 14.0}, {legend + 18, axes.top + 14.0}, 4, color);
-    canvas.text(name, {legend + 26, axes.top + 14 + kTextSize / 2}, kTextSize);
-    legend += 34 + 10 * static_cast<double>(name.size());
-  };
-  constexpr Color kPale{0.74f, 0.83f, 0.92f};
-  if (!figure.samples.empty()) bars(samples, kPale);
-  if (!figure.data.empty()) outline_of(data, kOrange);
+  if (!figure.samples.empty()) draw_bars(canvas, axes, samples, kPale);
+  if (!figure.data.empty()) draw_steps(canvas, axes, data, kOrange);
   axes.draw_curve(canvas, figure.xs, figure.model_density, kBlue);
-  if (!figure.model_density.empty()) entry("model", kBlue);
-  if (!figure.samples.empty()) entry("samples", kPale);
-  if (!figure.data.empty()) entry("data", kOrange);
+  Legend legend(canvas, axes);
+  if (!figure.model_density.empty()) legend.add("model", kBlue);
+  if (!figure.samples.empty()) legend.add("samples", kPale);
+  if (!figure.data.empty()) legend.add("data", kOrange);
   axes.draw_frame(canvas, figure.title, "x", "p(x)");
   return canvas;
 }

@@ -67,6 +67,22 @@ struct SheetFigure {
 };
 Canvas draw_sheets(const SheetFigure& figure);
 
+// Scores of two groups: histograms of the energies with the threshold, and the ROC curve. scores.cpp
+struct ScoresFigure {
+  std::vector<float> normal, anomalies;  // energies, neither empty
+  std::optional<double> threshold;
+  std::vector<double> false_alarm_rate, detection_rate;  // of the curve, ascending
+  double auroc = 0;
+};
+Canvas draw_scores(const ScoresFigure& figure);
+
+// Whether probabilities mean what they say: accuracy against confidence in equal bins. scores.cpp
+struct ReliabilityFigure {
+  std::string title;
+  std::vector<double> confidence, accuracy, share;  // one each for every bin: means, and the share of all rows
+};
+Canvas draw_reliability(const ReliabilityFigure& figure);
+
 // A training log: energy gap, energies, gradient norm against the iteration. curves.cpp
 struct TrainingCurves {
   std::vector<double> iteration, energy_data, energy_samples, energy_gap, gradient_norm;
