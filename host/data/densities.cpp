@@ -8,10 +8,10 @@
 #include <tuple>
 #include <utility>
 
-#include "host/core/check.hpp"
 #include "host/core/gauss_legendre.hpp"
 #include "host/core/names.hpp"
 #include "host/core/normal_pair.hpp"
+#include "host/data/draw_limits.hpp"
 #include "kernels/math/philox.hpp"
 
 namespace ebm {
@@ -248,10 +248,7 @@ Density2d parse_density_2d(std::string_view name, std::string_view field) {
 }
 
 Matrix draw(Density2d density, std::int64_t n, std::uint64_t seed, std::uint64_t first) {
-  constexpr std::uint64_t kPointLimit = std::uint64_t{1} << 56;
-  require(n >= 1 && n <= std::int64_t{1} << 40, "n", n, "must be in 1 .. 2^40");
-  require(first < kPointLimit && static_cast<std::uint64_t>(n) <= kPointLimit - first, "first", first,
-          "first + n must be <= 2^56");
+  require_draws(n, first);
   Matrix x(static_cast<std::size_t>(n), 2);
   for (std::size_t i = 0; i < x.rows(); ++i) {
     std::tie(x(i, 0), x(i, 1)) = draw_point(density, philox(seed, Purpose::density_draw, first + i, 0, 0));

@@ -22,5 +22,6 @@
 #include "ebmcuda/sampler.hpp"
 #include "ebmcuda/scores.hpp"
 #include "ebmcuda/table.hpp"
+#include "ebmcuda/targets.hpp"
 #include "ebmcuda/trainer.hpp"
 #include "ebmcuda/transform.hpp"
