@@ -7,12 +7,12 @@
 #include <optional>
 
 #include "ebmcuda/dataset.hpp"
-#include "ebmcuda/densities.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/files.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/inputs.hpp"
+#include "tools/known_density.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
 #include "tools/streams.hpp"
@@ -21,6 +21,8 @@ namespace ebm::tools {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int kUsualDimension = 20;
 
 struct MakeDataOptions {
   CommonOptions common;
@@ -31,20 +33,11 @@ struct MakeDataOptions {
   std::optional<fs::path> out, labels_out, held_out, held_out_labels;
   double held_out_share = 0.2;
   bool shuffle = false;
+  std::optional<int> dim;  // of a density of any dimension
+  std::optional<fs::path> at, log_density;
+
+  int dimension(DensityName name) const { return dim.value_or(has_any_dimension(name) ? kUsualDimension : 2); }
 };
-
-std::string density_names() {
-  std::string names;
-  for (const Density2d density : all_densities_2d()) names += fmt::format(" {}", to_string(density));
-  return names;
-}
-
-std::optional<Density2d> density_named(const std::string& name) {
-  for (const Density2d density : all_densities_2d()) {
-    if (to_string(density) == name) return density;
-  }
-  return std::nullopt;
-}
 
 void refuse_for(const CommandLine& line, std::initializer_list<const char*> options, const std::string& why) {
   for (const char* option : options) {
@@ -52,18 +45,26 @@ void refuse_for(const CommandLine& line, std::initializer_list<const char*> opti
   }
 }
 
-Data draw_density(const CommandLine& line, const MakeDataOptions& options, Density2d density) {
+// The points of --at, or draws.
+Data draw_density(const CommandLine& line, const MakeDataOptions& options, DensityName name, const Console& console) {
   refuse_for(line,
              {"--columns", "--labels", "--label-column", "--labels-out", "--held-out-labels", "--header", "--delimiter",
               "--missing", "--subtract", "--divide"},
-             fmt::format("only for a file; {} is a density", to_string(density)));
-  if (!options.n) throw WrongRequest("--n is required: how many points to draw");
+             fmt::format("only for a file; {} is a density", to_string(name)));
   if (options.source.map_labels) throw ConfigError("--map-labels", "given", "only for a file");
-  return {draw(density, *options.n, options.common.seed(), options.first), {}};
+  if (options.at) {
+    refuse_for(line, {"--n", "--first", "--dim", "--shuffle", "--held-out"}, "--at has the points");
+    Matrix x = read_points(console, *options.at);
+    require_finite(fmt::format("--at ({})", options.at->string()), x);
+    return {std::move(x), {}};
+  }
+  if (!options.n) throw WrongRequest("--n is required: how many points to draw");
+  return {KnownDensity(name, options.dimension(name), "--dim").draw(*options.n, options.common.seed(), options.first),
+          {}};
 }
 
 Data read_source(const CommandLine& line, const MakeDataOptions& options, const Console& console) {
-  refuse_for(line, {"--first"}, "only for a density");
+  refuse_for(line, {"--first", "--dim", "--at", "--log-density"}, "only for a density");
   const std::string name = options.source.path.string();
   if (name != "-" && !fs::exists(options.source.path) && name.find_first_of("./") == std::string::npos) {
     throw ConfigError("NAME", name, "must be a file or one of" + density_names());
@@ -106,10 +107,12 @@ void run(const CommandLine& line, const MakeDataOptions& options) {
   const Console console(options.common.quiet);
   static_cast<void>(options.common.open());
   Outputs outputs;
-  const auto density = density_named(options.source.path.string());
+  const auto density = find_density(options.source.path.string());
   if (!density) outputs.protect(options.source.path);
   if (options.source.labels) outputs.protect(*options.source.labels);
+  if (options.at) outputs.protect(*options.at);
   if (options.out) outputs.claim("--out", *options.out, {".npy", ".csv"});
+  if (options.log_density) outputs.claim("--log-density", *options.log_density, {".npy", ".csv"});
   if (options.labels_out) outputs.claim("--labels-out", *options.labels_out, {".npy"});
   if (options.held_out) outputs.claim("--held-out", *options.held_out, {".npy", ".csv"});
   if (options.held_out_labels) {
@@ -121,11 +124,13 @@ void run(const CommandLine& line, const MakeDataOptions& options) {
   if (!(options.held_out_share > 0 && options.held_out_share < 1)) {
     throw ConfigError("--held-out-share", fmt::format("{}", options.held_out_share), "must be in (0, 1)");
   }
-  if (density && options.n && options.out) {  // of a file the outputs are no larger than it by much
-    const std::uint64_t value = options.out->extension() == ".csv" ? 2 : sizeof(float);
-    outputs.reserve("--out", *options.out, static_cast<std::uint64_t>(*options.n) * 2 * value);
+  if (density && options.n && !options.at) {  // of a file the outputs are no larger than it by much
+    const auto points = static_cast<std::uint64_t>(*options.n);
+    const int dim = KnownDensity(*density, options.dimension(*density), "--dim").dim();
+    if (options.out) outputs.reserve_values("--out", *options.out, points * static_cast<std::uint64_t>(dim));
+    if (options.log_density) outputs.reserve_values("--log-density", *options.log_density, points);
   }
-  const Data data = density ? draw_density(line, options, *density) : read_source(line, options, console);
+  const Data data = density ? draw_density(line, options, *density, console) : read_source(line, options, console);
 
   // Rows are shuffled before they are cut: files are often sorted.
   std::vector<std::size_t> order(data.x.rows());
@@ -151,32 +156,44 @@ void run(const CommandLine& line, const MakeDataOptions& options) {
   if (options.held_out_labels) {
     write_labels(*options.held_out_labels, pick(data.labels, order, kept, order.size()));
   }
+  if (options.log_density) {
+    const KnownDensity known(*density, static_cast<int>(x.cols()), "--at");
+    const std::vector<double> log_p = known.log_density(x);
+    const std::vector<float> values(log_p.begin(), log_p.end());
+    write_vector(*options.log_density, values);
+    console.info("wrote {}: {} exact log densities", options.log_density->string(), values.size());
+  }
   if (options.out) {
     write_matrix(*options.out, x);
     console.info("wrote {}: {}", options.out->string(), shape_text(x));
-  } else {
+  } else if (!options.log_density) {
     print_rows(x);
   }
-  if (density) console.info("best attainable mean log-likelihood: {:.6f} nats", -entropy(*density));
+  if (!density) return;
+  if (const auto entropy = KnownDensity(*density, static_cast<int>(x.cols()), "--at").entropy()) {
+    console.info("best attainable mean log-likelihood: {:.6f} nats", -*entropy);
+  }
 }
 
 }  // namespace
 
 Command add_data_command(CLI::App& ebm) {
   const auto line = std::make_shared<CommandLine>(
-      ebm, "data", "Draw from a density in the plane; select, shuffle and split a file",
+      ebm, "data", "Draw from a known density; select, shuffle and split a file",
       fmt::format(
           "Examples:\n"
           "  ebm data two_moons --n 8192 --out moons.npy\n"
           "  ebm data two_moons --n 65536 --first 8192 --out fresh.npy     points that the first call did not draw\n"
           "  ebm data rings --n 5                                          rows on standard output\n"
+          "  ebm data twonorm --dim 20 --n 10000 --out x.npy --log-density log_p.npy\n"
+          "  ebm data funnel --at samples.npy --log-density log_p.npy      exact log p of points of yours\n"
           "  ebm data digits.csv --columns 0:64 --out train.npy --held-out test.npy --held-out-share 0.2\n"
           "  ebm data digits.csv --label-column 64 --out x.npy --labels-out y.npy\n"
           "  ebm data flowers.csv --columns width,height --label-column name --map-labels --missing drop --out x.npy\n"
           "  ebm data times.csv --subtract mean --divide std --out x.npy   in double: large offsets and any unit\n"
           "\n"
           "Draws N exact points of a density in the plane:{}\n"
-          "or takes columns of a file, shuffled and split by the seed.\n",
+          "(docs/densities.md), or takes columns of a file, shuffled and split by the seed.\n",
           density_names()));
   const auto options = std::make_shared<MakeDataOptions>();
   line->add("NAME", options->source.path, "",
@@ -185,6 +202,9 @@ Command add_data_command(CLI::App& ebm) {
   line->add("--n", options->n, Between<std::int64_t>{1, std::int64_t{1} << 40}, "N",
             "points to draw; of a file: rows to keep");
   line->add("--first", options->first, "I", "number of the first point of a density (default 0)");
+  line->add("--dim", options->dim, "D", "of a density of any dimension (default 20)");
+  line->add("--at", options->at, "FILE", "points of yours in place of draws of a density");
+  line->add("--log-density", options->log_density, "FILE", "exact log p of every point of a density, .npy or .csv");
   line->add("--out", options->out, "FILE", "where to, .npy or .csv (default: rows on standard output)");
   DataOptions& source = options->source;
   source.add_reading(*line, DataOptions::Labels::classes);

@@ -9,16 +9,16 @@
 #include <optional>
 #include <utility>
 
-#include "ebmcuda/baselines.hpp"
 #include "ebmcuda/dataset.hpp"
-#include "ebmcuda/densities.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/log_z.hpp"
+#include "tools/baselines.hpp"
 #include "tools/classes.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/errors.hpp"
 #include "tools/inputs.hpp"
+#include "tools/known_density.hpp"
 #include "tools/model_box.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
@@ -42,7 +42,7 @@ struct EvaluateOptions {
   std::optional<int> quadrature_points;
   AisOptions ais;
   float dequantize = 0;
-  std::optional<Density2d> density;
+  std::optional<DensityName> density;
   std::optional<bool> baselines;     // unset: on
   std::optional<std::string> clamp;  // a box, or off; unset: the model's
   bool save_log_z = false;
@@ -126,77 +126,15 @@ std::string add_ais(Json& json, std::optional<double>& log_z, const EvaluateOpti
   return result.refusal.empty() ? "" : result.refusal + ": more --ais-temperatures or --ais-chains help";
 }
 
-// Expectation maximisation finds a local optimum: the best of up to five starts, fewer where one takes seconds (an
-// iteration costs about rows * components * D^2).
-GaussianMixture fit_mixture(MatrixView x, int components, std::uint64_t seed) {
-  constexpr double kAffordable = 2e7;
-  const double cost = static_cast<double>(x.rows) * components * static_cast<double>(x.cols * x.cols);
-  const int starts = std::clamp(static_cast<int>(kAffordable / cost), 1, 5);
-  GaussianMixture best = GaussianMixture::fit(x, components, seed);
-  double best_likelihood = best.mean_log_likelihood(x);
-  for (int k = 1; k < starts; ++k) {
-    GaussianMixture other = GaussianMixture::fit(x, components, seed + static_cast<std::uint64_t>(k));
-    const double likelihood = other.mean_log_likelihood(x);
-    if (likelihood > best_likelihood) {
-      best = std::move(other);
-      best_likelihood = likelihood;
-    }
-  }
-  return best;
-}
-
-// The number of components that does best on a fifth of the training data, out of 1, 2, 4, ...: doubling stops when the
-// likelihood falls.
-int choose_components(MatrixView x, std::uint64_t seed) {
-  const auto order = shuffled_order(x.rows, seed);
-  const std::size_t part = x.rows - x.rows / 5;
-  const Matrix fit = select_rows(x, order, 0, part), judge = select_rows(x, order, part, x.rows);
-  int best = 1;
-  double best_likelihood = -std::numeric_limits<double>::infinity();
-  for (int k = 1; k <= 64 && 4 * static_cast<std::size_t>(k) <= fit.rows(); k *= 2) {
-    const double likelihood = fit_mixture(fit, k, seed).mean_log_likelihood(judge);
-    if (!(likelihood > best_likelihood)) break;
-    best = k;
-    best_likelihood = likelihood;
-  }
-  return best;
-}
-
-// Null, with the reason, where there is nothing to fit: a model is judged all the same.
-Json fit_baselines(const EvaluateOptions& options, MatrixView train, MatrixView data, const Console& console) {
-  if (train.rows < 10)
-    return {{"gaussian", nullptr}, {"gaussian_mixture", nullptr}, {"refused", "fewer than 10 points"}};
-  try {
-    const GaussianDensity gaussian = GaussianDensity::fit(train);
-    const int components = choose_components(train, options.common.seed());
-    const GaussianMixture mixture = fit_mixture(train, components, options.common.seed());
-    Json json = {{"gaussian", gaussian.mean_log_likelihood(data)},
-                 {"gaussian_mixture", mixture.mean_log_likelihood(data)},
-                 {"gaussian_mixture_components", components},
-                 {"fitted_on", options.train ? options.train->string() : options.data.path.string()},
-                 {"fitted_on_evaluated_data", !options.train.has_value()}};
-    if (!gaussian.constant_columns().empty()) {
-      json["constant_columns"] = gaussian.constant_columns();
-      console.warn("the baselines leave out constant columns, which have no density: features {} (from 0)",
-                   fmt::join(gaussian.constant_columns(), ", "));
-    }
-    return json;
-  } catch (const ConfigError& error) {
-    console.warn("no baselines: {}", error.allowed());
-    return {{"gaussian", nullptr}, {"gaussian_mixture", nullptr}, {"refused", error.allowed()}};
-  }
-}
-
 // For data drawn from a known density: the truth's own likelihood of these points.
-Json compare_with_truth(Density2d density, MatrixView data, std::optional<double> model_likelihood) {
-  double sum = 0;
-  for (std::size_t i = 0; i < data.rows; ++i) {
-    sum += log_density(density, static_cast<double>(data.row(i)[0]), static_cast<double>(data.row(i)[1]));
-  }
-  const double truth = sum / static_cast<double>(data.rows);
-  return {{"name", to_string(density)},
+Json compare_with_truth(DensityName name, MatrixView data, std::optional<double> model_likelihood) {
+  const KnownDensity density(name, static_cast<int>(data.cols), "--density");
+  double truth = 0;
+  for (const double log_p : density.log_density(data)) truth += log_p / static_cast<double>(data.rows);
+  const std::optional<double> entropy = density.entropy();
+  return {{"name", to_string(name)},
           {"mean_log_likelihood", truth},
-          {"best_attainable", -entropy(density)},
+          {"best_attainable", entropy ? Json(-*entropy) : Json(nullptr)},
           {"gap", model_likelihood ? Json(truth - *model_likelihood) : Json(nullptr)}};
 }
 
@@ -217,10 +155,7 @@ void run(const EvaluateOptions& options) {
   if (!data.labels.empty() && model.shape().head != Head::logits) {
     throw ConfigError("labels", "given", "the model has a scalar head; only a logits head has classes");
   }
-  if (options.density && model.dim() != 2) {
-    throw ConfigError("--density", std::string(to_string(*options.density)),
-                      fmt::format("is a density in the plane; the model has D = {}", model.dim()));
-  }
+  if (options.density) static_cast<void>(KnownDensity(*options.density, model.dim(), "--density"));
   const Method method = options.method.value_or(model.dim() <= 2 ? Method::quadrature : Method::ais);
   if (method == Method::quadrature && model.dim() > 2) {
     throw ConfigError("--method", "quadrature",
@@ -239,9 +174,11 @@ void run(const EvaluateOptions& options) {
   warn_without_noise(console, model, options.dequantize);
   // The training split gets the noise of another seed: the two parts share no number.
   const Matrix x = dequantized(data.x, options.dequantize, options.common.seed());
-  if (train) train = dequantized(*train, options.dequantize, options.common.seed() + 1);
+  const Matrix& train_rows = train ? *train : data.x;
+  std::optional<Matrix> noisy_train;
+  if (train) noisy_train = dequantized(*train, options.dequantize, options.common.seed() + 1);
   if (other) other = dequantized(*other, options.dequantize, options.common.seed() + 2);
-  const Matrix& fitted_on = train ? *train : x;
+  const Matrix& fitted_on = noisy_train ? *noisy_train : x;
 
   Json json{{"n", x.rows()}, {"dim", x.cols()}};
   const std::optional<Box> clamp = box_for(options, model);
@@ -281,7 +218,11 @@ void run(const EvaluateOptions& options) {
     json["classification"] = classification_of(model, x, data.labels, options.common.seed(), device);
   }
   if (other) json["out_of_distribution"] = out_of_distribution_of(model, x, *other, device);
-  if (options.baselines.value_or(true)) json["baselines"] = fit_baselines(options, fitted_on, x, console);
+  if (options.baselines.value_or(true)) {
+    json["baselines"] = baselines_of({train_rows, fitted_on, x, options.dequantize, options.common.seed()}, console);
+    json["baselines"]["fitted_on"] = options.train ? options.train->string() : options.data.path.string();
+    json["baselines"]["fitted_on_evaluated_data"] = !options.train.has_value();
+  }
   if (!refusal.empty()) json["refused"] = refusal;
   // A file's name may be anything; JSON is UTF-8.
   print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -317,7 +258,7 @@ Command add_evaluate_command(CLI::App& ebm) {
   line->add("--ais-temperatures", options->ais.temperatures, "N", "between base and model (default 1000)");
   line->add("--ais-chains", options->ais.chains, "N", "annealed chains (default 2048)");
   line->add_choice(
-      "--density", options->density, [](auto text, auto field) { return parse_density_2d(text, field); },
+      "--density", options->density, [](auto text, auto field) { return parse_density(text, field); },
       "DATA was drawn from this density of ebm data: adds the gap to the truth");
   line->add("--out-of-distribution", options->out_of_distribution, "FILE",
             "points of another kind: how well E(x) and max p(y | x) tell them from DATA");

@@ -234,7 +234,8 @@ Command add_score_command(CLI::App& ebm) {
   const auto options = std::make_shared<ScoreOptions>();
   options->model.add(*line);
   options->data.add(*line, DataOptions::Labels::numbers);
-  line->add("--held-out", options->held_out, "FILE", "normal points that the model was not trained on");
+  line->add("--held-out", options->held_out, "FILE",
+            "normal points that the model was not trained on, laid out as DATA");
   line->add("--false-alarm-rate", options->false_alarm_rate, "F",
             "of normal points that are called anomalies, in (0, 1) (default 0.05)");
   line->add("--dequantize", options->dequantize, "W", "add uniform noise in [0, W), as in training (default 0)");

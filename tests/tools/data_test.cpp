@@ -6,6 +6,7 @@
 #include "ebmcuda/dataset.hpp"
 #include "ebmcuda/densities.hpp"
 #include "ebmcuda/files.hpp"
+#include "ebmcuda/targets.hpp"
 #include "tools/program.hpp"
 
 namespace ebm::test {
@@ -137,6 +138,31 @@ TEST(Dataset, DequantizedStaysInItsCellWithTheMomentsOfUniformNoise) {
   EXPECT_NEAR(squares / n, 1.0 / 3, 4.9 * 0.2981 / std::sqrt(n));
   EXPECT_EQ(dequantized(x, 0.0f, 11), x);
   EXPECT_NE(dequantized(x, 2.0f, 12), noisy);
+}
+
+TEST_F(Data, TargetsOfAnyDimensionComeWithTheirExactLogDensities) {
+  succeed({"data", "twonorm", "--n", "50", "--seed", "3", "--out", "x.npy", "--log-density", "l.npy"});
+  const Matrix x = read_matrix(path("x.npy")), l = read_matrix(path("l.npy"));
+  EXPECT_EQ(x, Target(TargetKind::twonorm, 20).draw(50, 3));
+  for (std::size_t i = 0; i < 50; ++i) {
+    EXPECT_FLOAT_EQ(l(i, 0), static_cast<float>(Target(TargetKind::twonorm, 20).log_density(x.row(i))));
+  }
+  // The same of points that come from elsewhere.
+  succeed({"data", "twonorm", "--at", "x.npy", "--log-density", "again.npy"});
+  EXPECT_EQ(read("again.npy"), read("l.npy"));
+  const Outcome funnel = succeed({"data", "funnel", "--dim", "3", "--n", "4"});
+  EXPECT_EQ(std::count(funnel.out.begin(), funnel.out.end(), ','), 8);
+  EXPECT_NE(funnel.err.find("best attainable"), std::string::npos);
+}
+
+TEST_F(Data, WrongRequestsForTargets) {
+  write("three.csv", "1,2,3\n");
+  expect_wrong_request({"data", "funnel", "--dim", "1", "--n", "5", "--out", "o.npy"}, {"--dim = 1", "funnel"});
+  expect_wrong_request({"data", "rings", "--dim", "3", "--n", "5", "--out", "o.npy"}, {"--dim", "plane"});
+  expect_wrong_request({"data", "rings", "--at", "three.csv", "--log-density", "o.npy"}, {"--at", "plane"});
+  expect_wrong_request({"data", "twonorm", "--at", "three.csv", "--n", "5"}, {"--n", "--at"});
+  expect_wrong_request({"data", "three.csv", "--log-density", "o.npy"}, {"--log-density", "only for a density"});
+  expect_wrong_request({"data", "donut", "--n", "5"}, {"donut", "two_moons", "twonorm"});
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ SAMPLE = "sample g --chains 2 --langevin-steps 4"
 # Small requests that each option is put into, in place of the value that stands there.
 BASES = {
     "data": ["data x.csv", "data x.csv --held-out h.csv --out o.csv --label-column 1 --labels-out l.npy",
-             "data rings --n 5"],
+             "data rings --n 5", "data funnel --n 5 --dim 3 --out o.csv --log-density l.csv"],
     "train": [TRAIN, TRAIN + " --sampler langevin", TRAIN + " --sampler hmc", TRAIN + " --sampler malt",
               TRAIN + " --sampler tempering --replicas 2",
               TRAIN + " --checkpoint c --checkpoint-every 1", SMALL + " --chain-start data",

@@ -39,7 +39,7 @@ Canvas draw_scores(const ScoresFigure& figure) {
   draw_bars(canvas, energies, low, kPale);
   draw_steps(canvas, energies, high, kOrange);
   if (figure.threshold && *figure.threshold >= range.lo && *figure.threshold <= range.hi) {
-    canvas.line(energies.at(*figure.threshold, 0), energies.at(*figure.threshold, energies.y.hi), 1.5, kInk);
+    canvas.line(energies.at(*figure.threshold, 0), energies.at(*figure.threshold, 0.88 * energies.y.hi), 1.5, kInk);
   }
   Legend legend(canvas, energies);
   legend.add("normal", kPale);
