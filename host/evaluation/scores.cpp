@@ -22,7 +22,7 @@ std::vector<float> sorted(std::string_view field, std::span<const float> scores)
 
 // Share of the sorted `others` below `score`, those equal to it by half.
 double share_below(std::span<const float> others, float score) {
-  const auto [first, last] = std::ranges::equal_range(others, score);
+  const auto [first, last] = std::equal_range(others.begin(), others.end(), score);
   const auto below = static_cast<double>(first - others.begin());
   const auto equal = static_cast<double>(last - first);
   return (below + equal / 2) / static_cast<double>(others.size());

@@ -43,9 +43,9 @@ BASES = {
 WORK = {"--steps", "--langevin-steps", "--leapfrog-steps", "--ais-temperatures", "--ais-chains", "--quadrature-points",
         "--swap-every", "--replicas", "--chains", "--n", "--batch-size", "--buffer-size", "--hidden"}
 # What the message of a request may name instead of its option.
-ALSO = {"--subtract": "subtracting", "--divide": "dividing", "--clamp": "clamp",
-        "--columns": "DATA", "--chains": "takes", "--langevin-steps": "takes", "--n": "takes",
-        "--label-column": "label", "--labels": "label", "--map-labels": "label"}
+ALSO = {"--subtract": ["subtracting"], "--divide": ["dividing"], "--clamp": ["clamp"],
+        "--columns": ["DATA", "--data"], "--chains": ["takes"], "--langevin-steps": ["takes"], "--n": ["takes"],
+        "--label-column": ["label"], "--labels": ["label"], "--map-labels": ["label"]}
 MEMORY = 6 << 30
 
 
@@ -97,7 +97,8 @@ def judge(ebm, option, value, words):
     if done.returncode == 2:
         if written:
             return f"refused, but wrote {written}", ""
-        named = option in message or ALSO.get(option, option) in message or (value.strip() and f" {value}" in message)
+        named = any(name in message for name in [option, *ALSO.get(option, [])]) or (
+            value.strip() and f" {value}" in message)
         return (None, "refused") if named else ("the message does not name the option", "")
     if done.returncode == 0:
         return None, "runs"

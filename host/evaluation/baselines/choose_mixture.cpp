@@ -13,9 +13,9 @@ namespace {
 constexpr std::size_t kFewestRows = 10, kManyRows = 1000;
 constexpr int kFolds = 5, kMostComponents = 64, kMostStarts = 5;
 constexpr double kDearest = 2e8;                   // multiplications in an iteration
-constexpr double kAffordable = 2e7, kQuick = 2e6;  // of all starts together: at the end, and in the search
+constexpr double kAffordable = 5e6, kQuick = 2e6;  // of all starts together: at the end, and in the search
 constexpr double kOverhead = 8;                    // multiplications' worth of an exponential and the like
-constexpr int kSearchIterations = 100;
+constexpr int kSearchIterations = 100, kFew = 16;
 constexpr double kLeastGain = 1e-3;  // nats per row that another component or factor must bring
 constexpr double kLittleShrinkage = 0.3, kMuchShrinkage = 3;  // rows for each column, beside one and none
 constexpr int kFirstFactors = 4, kMostFactors = 32;
@@ -34,7 +34,7 @@ class Search {
       const std::size_t begin = x.rows * static_cast<std::size_t>(fold) / kFolds;
       const std::size_t end = x.rows * static_cast<std::size_t>(fold + 1) / kFolds;
       auto rotated = order;
-      std::ranges::rotate(rotated, rotated.begin() + static_cast<std::ptrdiff_t>(begin));
+      std::rotate(rotated.begin(), rotated.begin() + static_cast<std::ptrdiff_t>(begin), rotated.end());
       judged_.push_back(select_rows(x, rotated, 0, end - begin));
       fitted_.push_back(select_rows(x, rotated, end - begin, x.rows));
     }
@@ -64,7 +64,8 @@ class Search {
     return options;
   }
 
-  // From one component on: doubled while that helps, with one more look beyond, and then a number in between.
+  // From one component on: doubled while that helps, with one more look beyond where that is cheap, and then a number
+  // in between.
   Candidate grow(MixtureOptions options) const {
     const auto with = [&](int components) {
       options.components = components;
@@ -77,7 +78,9 @@ class Search {
       return true;
     };
     int failures = 0;
-    for (int k = 2; can_afford(k) && failures < 2; k *= 2) failures = take(with(k)) ? 0 : failures + 1;
+    for (int k = 2; can_afford(k) && failures < (k <= kFew ? 2 : 1); k *= 2) {
+      failures = take(with(k)) ? 0 : failures + 1;
+    }
     const int found = best.options.components;
     if (found >= 4 && !(can_afford(found + found / 2) && take(with(found + found / 2)))) take(with(found - found / 4));
     return best;

@@ -12,6 +12,7 @@ namespace ebm {
 namespace {
 
 constexpr std::size_t kMostKernels = 16384, kMostQueries = 512;
+constexpr std::size_t kFewestToChoose = 10;  // rows; fewer have spherical kernels
 constexpr double kRidge = 1e-6;
 constexpr double kNegligible = 60;  // nats: a kernel so far below the nearest adds nothing to a double
 // The bandwidth is looked for between these multiples of Scott's n^(-1 / (D + 4)). The lower end keeps equal rows from
@@ -61,7 +62,7 @@ class LeaveOneOut {
            static_cast<double>(dim_) * (std::log(bandwidth) + 0.5 * std::log(2 * std::numbers::pi));
   }
 
-  std::pair<double, double> best() const {  // bandwidth, likelihood
+  double best_bandwidth() const {
     const double scott = std::pow(static_cast<double>(n_), -1 / (static_cast<double>(dim_) + 4));
     const double low = std::log(kNarrowest * scott), step = std::log(kWidest / kNarrowest) / kGrid;
     const auto at = [&](double log_bandwidth) { return likelihood(std::exp(log_bandwidth)); };
@@ -91,8 +92,7 @@ class LeaveOneOut {
         f_left = std::exchange(f_right, at(right));
       }
     }
-    const double middle = (a + b) / 2;
-    return {std::exp(middle), at(middle)};
+    return std::exp((a + b) / 2);
   }
 
  private:
@@ -103,49 +103,60 @@ class LeaveOneOut {
 }  // namespace
 
 KernelDensityEstimate KernelDensityEstimate::fit(MatrixView x, std::uint64_t seed) {
+  const ColumnScaling scaling = scaling_of(x, kRidge);
+  const Matrix all = standardized(x, scaling);
+  bool covariance = false;
+  if (all.cols() > 1 && all.rows() >= kFewestToChoose) {
+    // On rows that neither has seen: a covariance knows the rows that it is of.
+    const auto order = shuffled_order(all.rows(), seed);
+    const std::size_t part = all.rows() - all.rows() / 5;
+    const Matrix fitted = select_rows(all, order, 0, part), judged = select_rows(all, order, part, all.rows());
+    const auto likelihood = [&](bool with_covariance) {
+      return with_kernels(fitted, with_covariance, seed).mean_of(judged);
+    };
+    covariance = likelihood(true) > likelihood(false);
+  }
+  KernelDensityEstimate result = with_kernels(all, covariance, seed);
+  result.scaling_ = scaling;
+  return result;
+}
+
+KernelDensityEstimate KernelDensityEstimate::with_kernels(MatrixView points, bool covariance, std::uint64_t seed) {
   KernelDensityEstimate result;
-  result.scaling_ = scaling_of(x, kRidge);
-  const Matrix all = standardized(x, result.scaling_);
-  const std::size_t dim = all.cols();
-  result.n_ = std::min(all.rows(), kMostKernels);
-  std::vector<double> spherical;
+  const std::size_t dim = points.cols;
+  result.n_ = std::min(points.rows, kMostKernels);
+  if (covariance) {
+    Moments shape = moments(points);
+    add_to_diagonal(shape.covariance, dim, kRidge);
+    if (auto root = cholesky(shape.covariance, dim)) {
+      result.mean_ = shape.mean;
+      result.root_ = *std::move(root);
+      for (std::size_t d = 0; d < dim; ++d) result.log_normalizer_ -= std::log(result.root_[d * dim + d]);
+    }
+  }
   for (std::size_t i = 0; i < result.n_; ++i) {
-    const auto row = all.view().row(i * all.rows() / result.n_);
-    spherical.insert(spherical.end(), row.begin(), row.end());
+    const auto row = points.row(i * points.rows / result.n_);
+    const std::vector<double> at = result.coordinates(std::vector<double>(row.begin(), row.end()));
+    result.kernels_.insert(result.kernels_.end(), at.begin(), at.end());
   }
   std::vector<std::size_t> queries = shuffled_order(result.n_, seed);
   queries.resize(std::min(queries.size(), kMostQueries));
-  const auto n = static_cast<double>(result.n_);
-
-  const auto [bandwidth, likelihood] = LeaveOneOut(spherical, result.n_, dim, queries).best();
-  result.bandwidth_ = bandwidth;
-  result.kernels_ = spherical;
-  if (dim > 1) {
-    Moments shape = moments(all);
-    add_to_diagonal(shape.covariance, dim, kRidge);
-    if (const auto root = cholesky(shape.covariance, dim)) {
-      double log_volume = 0;
-      for (std::size_t d = 0; d < dim; ++d) log_volume += std::log((*root)[d * dim + d]);
-      std::vector<double> turned = spherical;
-      for (std::size_t i = 0; i < result.n_; ++i) {
-        const std::span<double> row(turned.data() + i * dim, dim);
-        for (std::size_t d = 0; d < dim; ++d) row[d] -= shape.mean[d];
-        solve_transposed(*root, row);
-      }
-      const auto [own_bandwidth, own_likelihood] = LeaveOneOut(turned, result.n_, dim, queries).best();
-      if (own_likelihood - log_volume > likelihood) {
-        result.bandwidth_ = own_bandwidth;
-        result.kernels_ = std::move(turned);
-        result.mean_ = shape.mean;
-        result.root_ = *root;
-        result.log_normalizer_ = -log_volume;
-      }
-    }
-  }
+  result.bandwidth_ = LeaveOneOut(result.kernels_, result.n_, dim, queries).best_bandwidth();
   for (double& v : result.kernels_) v /= result.bandwidth_;
   result.log_normalizer_ -=
-      std::log(n) + static_cast<double>(dim) * (std::log(result.bandwidth_) + 0.5 * std::log(2 * std::numbers::pi));
+      std::log(static_cast<double>(result.n_)) +
+      static_cast<double>(dim) * (std::log(result.bandwidth_) + 0.5 * std::log(2 * std::numbers::pi));
   return result;
+}
+
+double KernelDensityEstimate::mean_of(MatrixView points) const {
+  std::vector<double> squares;
+  double sum = 0;
+  for (std::size_t i = 0; i < points.rows; ++i) {
+    const auto row = points.row(i);
+    sum += log_sum(coordinates(std::vector<double>(row.begin(), row.end())), squares);
+  }
+  return sum / static_cast<double>(points.rows);
 }
 
 std::vector<double> KernelDensityEstimate::coordinates(std::span<const double> z) const {
