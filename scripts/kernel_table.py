@@ -4,8 +4,8 @@
   scripts/kernel_table.py registers             nvcc for each architecture and shape: registers, spills, warps, machine
                                                 instructions per chain-step
   scripts/kernel_table.py variants              the same for every kind of kernel at sm_90
-  scripts/kernel_table.py steps GPU_CHAINS RUN  memory traffic per chain-step, with RUN (the simulator's launcher) profiling
-                                                the benchmark program GPU_CHAINS
+  scripts/kernel_table.py steps REGIMES RUN     memory traffic per chain-step, with RUN (the simulator's launcher) profiling
+                                                the benchmark program REGIMES (build/bench/bench_regimes)
   scripts/kernel_table.py check                 exits 1 unless the headline kernel keeps its budget
 
 Nothing here is measured on a GPU. Machine instructions are those of the step loop, which does nothing but steps, counted in
@@ -129,9 +129,10 @@ def steps(program, runner):
     for shape in SHAPES[:3]:
         for kind in kinds:
             sampler, precision = kind.split()
-            counts = [profile(program, runner, ["--dim", str(shape[0]), "--hidden", ",".join(map(str, shape[1])), "--sampler",
-                                                sampler, "--precision", precision, "--chains", "32", "--steps", str(n),
-                                                "--repeats", "1"]) for n in (2, 4)]
+            network = "-".join(map(str, (shape[0], *shape[1], 1)))
+            counts = [profile(program, runner, ["--device=cuda", "--only-once",
+                                                f"--case=profile/{sampler}/{network}/silu/{precision}/chains:32/steps:{n}"])
+                      for n in (2, 4)]
             per_step = {n: (counts[1][n] - counts[0][n]) / (32 * 2)
                         for n in ("shared_wavefronts", "shared_ideal_wavefronts", "global_load_bytes", "global_store_bytes",
                                   "local_bytes")}
