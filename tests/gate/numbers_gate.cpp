@@ -14,7 +14,6 @@
 #include <functional>
 #include <limits>
 #include <mutex>
-#include <numbers>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -22,6 +21,7 @@
 #include "ebmcuda/mlp.hpp"
 #include "host/cpu/kernels.hpp"
 #include "kernels/math/philox.hpp"
+#include "support/exact_functions.hpp"
 #include "support/statistics.hpp"
 
 namespace {
@@ -65,12 +65,6 @@ double ulp(double value) {
   return static_cast<double>(std::nextafter(v, std::numeric_limits<float>::infinity()) - v);
 }
 
-// ln u, u = (r + 1/2) 2^-32: next to 1 from 1 - u, which is exact.
-double exact_log(std::uint32_t r) {
-  if (r >> 31) return std::log1p(-(static_cast<double>(~r) + 0.5) * 0x1p-32);
-  return std::log((static_cast<double>(r) + 0.5) * 0x1p-32);
-}
-
 void words() {
   Worst log_error, normal_error, largest;
   each_block((1ull << 32) / kBlock, [&](std::uint64_t block) {
@@ -78,18 +72,17 @@ void words() {
     std::vector<float> log(kBlock), n_a(kBlock), n_b(kBlock);
     for (std::uint64_t i = 0; i < kBlock; ++i) {
       a[i] = static_cast<std::uint32_t>(block * kBlock + i);
-      b[i] = a[i] * 2654435761u + 12345u;  // odd factor: every word once
+      b[i] = support::other_word(a[i]);
     }
     ebm::cpu::log_units(a.data(), kBlock, log.data());
     ebm::cpu::normal_pairs(a.data(), b.data(), kBlock, n_a.data(), n_b.data());
     double log_worst = 0, normal_worst = 0, size = 0;
     for (std::uint64_t i = 0; i < kBlock; ++i) {
-      const double exact = exact_log(a[i]);
+      const double exact = support::exact_log(a[i]);
       log_worst = std::max(log_worst, std::abs(static_cast<double>(log[i]) - exact) / ulp(exact));
-      const double rho = std::sqrt(-2 * exact);
-      const double phi = 2 * std::numbers::pi * (static_cast<double>(b[i]) + 0.5) * 0x1p-32;
-      const double error_a = std::abs(static_cast<double>(n_a[i]) - rho * std::sin(phi));
-      const double error_b = std::abs(static_cast<double>(n_b[i]) - rho * std::cos(phi));
+      const support::ExactNormals normals = support::exact_normals(a[i], b[i]);
+      const double error_a = std::abs(static_cast<double>(n_a[i]) - normals.a);
+      const double error_b = std::abs(static_cast<double>(n_b[i]) - normals.b);
       if (!(error_a <= normal_worst)) normal_worst = error_a;
       if (!(error_b <= normal_worst)) normal_worst = error_b;
       size = std::max({size, std::abs(static_cast<double>(n_a[i])), std::abs(static_cast<double>(n_b[i]))});
@@ -103,39 +96,6 @@ void words() {
         fmt::format("normals of 2^32 pairs, each word once in each place: error {:.3g} (bound 1e-6)",
                     normal_error.value()));
   check(largest.value() <= 6.77, fmt::format("largest normal {:.4f} (bound 6.77)", largest.value()));
-}
-
-double logistic(double z) { return z < 0 ? std::exp(z) / (1 + std::exp(z)) : 1 / (1 + std::exp(-z)); }
-
-struct Exact {
-  double value, derivative;
-};
-Exact exact(ebm::Activation activation, double z) {
-  using ebm::Activation;
-  switch (activation) {
-    case Activation::silu: {
-      const double s = logistic(z);
-      return {z * s, s + z * s * logistic(-z)};
-    }
-    case Activation::softplus:
-      return {std::max(z, 0.0) + std::log1p(std::exp(-std::abs(z))), logistic(z)};
-    case Activation::tanh: {
-      const double cosh = std::cosh(std::clamp(z, -300.0, 300.0));
-      return {std::tanh(z), 1 / (cosh * cosh)};
-    }
-    case Activation::gelu: {
-      // 0.5 z (1 + tanh(u)) is z logistic(2 u).
-      const double root = 2 * std::sqrt(2 / std::numbers::pi), u = root * (z + 0.044715 * z * z * z);
-      const double s = logistic(u);
-      const double bell = s * logistic(-u);
-      return {z * s, s + (bell == 0 ? 0.0 : z * bell * root * (1 + 3 * 0.044715 * z * z))};
-    }
-    case Activation::elu:
-      return z > 0 ? Exact{z, 1} : Exact{std::expm1(z), std::exp(z)};
-    case Activation::relu:
-      return {std::max(z, 0.0), z > 0 ? 1.0 : 0.0};
-  }
-  return {};
 }
 
 void activations() {
@@ -154,7 +114,8 @@ void activations() {
       ebm::cpu::activation_values(activation, z.data(), z.size(), value.data(), derivative.data());
       double worst = 0, slope = 0;
       for (std::size_t i = 0; i < z.size(); ++i) {
-        const Exact e = exact(activation, static_cast<double>(z[i]));
+        const support::Exact e =
+            support::exact_activation(static_cast<ebm::ActivationKind>(activation), static_cast<double>(z[i]));
         const double error = std::abs(static_cast<double>(value[i]) - e.value) / std::max(1.0, std::abs(e.value));
         if (!(error <= worst)) worst = error;
         const double off = std::abs(static_cast<double>(derivative[i]) - e.derivative);
