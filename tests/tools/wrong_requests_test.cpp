@@ -145,7 +145,7 @@ TEST_F(WrongRequests, NumbersOutOfRange) {
       {"--precision", {"fp64", "fp16"}},
       {"--activation", {"swish"}},
       {"--head", {"two"}},
-      {"--sampler", {"nuts", "tempering"}},
+      {"--sampler", {"nuts", "Tempering"}},
       {"--decay", {"step"}},
       {"--chain-start", {"cold"}},
       {"--checkpoint-every", {"10"}},  // without --checkpoint
