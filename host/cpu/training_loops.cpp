@@ -6,6 +6,7 @@
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
 #include "kernels/chains/replica_swap.hpp"
+#include "kernels/math/normal.hpp"
 #include "kernels/math/ordered_sum.hpp"
 #include "kernels/training/batch_rows.hpp"
 

@@ -5,6 +5,7 @@
 
 #include "kernels/energy/image.hpp"
 #include "kernels/launch.hpp"
+#include "kernels/math/normal.hpp"
 #include "kernels/math/ordered_sum.hpp"
 #include "kernels/training/batch_rows.hpp"
 
