@@ -81,13 +81,7 @@ std::string add_quadrature(Json& json, std::optional<double>& log_z, const Evalu
     json["quadrature_points"] = result.points;
     if (result.cells > 0) json["quadrature_cells"] = result.cells;
     return {};
-  } catch (const ConfigError&) {
-    throw;
-  } catch (const DeviceError&) {
-    throw;
-  } catch (const OutOfMemory&) {
-    throw;
-  } catch (const Error& refusal) {
+  } catch (const LogZError& refusal) {
     json["log_z"] = nullptr;
     json["log_z_stderr"] = nullptr;
     return fmt::format("{}{}", refusal.what(),

@@ -126,9 +126,13 @@ Trainer make_trainer(const TrainCommandOptions& options, const Data& data, const
   }
   const int dim = static_cast<int>(data.x.cols());
   const TrainerOptions trainer_options =
-      options.settings.apply(TrainerOptions::defaults(dim), options.common.seed_given);
+      options.settings.apply(TrainerOptions::defaults(dim, data.x.rows()), options.common.seed_given);
   // Options first: their messages are about what was typed, the model's follow from it.
   trainer_options.validate(dim, data.x.rows());
+  if (dim > 3 && !options.settings.steps && !options.settings.weight_decay) {
+    console.info("{} iterations and weight decay {} for {} rows (--steps, --weight-decay)", trainer_options.iterations,
+                 trainer_options.optimizer.weight_decay, data.x.rows());
+  }
   Mlp model = options.settings.initial_model(data, trainer_options.seed, console);
   return Trainer(with_class_names(std::move(model), data), data.x, trainer_options, device, data.labels, held_out);
 }

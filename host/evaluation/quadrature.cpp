@@ -90,9 +90,9 @@ GridSum integrate(const EnergyFunction& function, const Region& region, int poin
       const auto at = index(i);
       double log_p = -static_cast<double>(energy[i - begin]);
       if (std::isnan(log_p) || log_p == std::numeric_limits<double>::infinity()) {
-        throw Error(fmt::format("log Z by quadrature: the energy is {} at ({}) in model space", energy[i - begin],
-                                fmt::join(x.begin() + static_cast<std::ptrdiff_t>((i - begin) * dim),
-                                          x.begin() + static_cast<std::ptrdiff_t>((i - begin + 1) * dim), ", ")));
+        throw LogZError(fmt::format("log Z by quadrature: the energy is {} at ({}) in model space", energy[i - begin],
+                                    fmt::join(x.begin() + static_cast<std::ptrdiff_t>((i - begin) * dim),
+                                              x.begin() + static_cast<std::ptrdiff_t>((i - begin + 1) * dim), ", ")));
       }
       std::size_t parity = 0;
       bool on_border = false;
@@ -380,7 +380,7 @@ class CellGrid {
         Leaf leaf;
         for (std::size_t k = 0; k < per_cell; ++k) {
           const double log_p = -static_cast<double>(energy[(c - begin) * per_cell + k]);
-          if (std::isnan(log_p)) throw Error("log Z by quadrature: the energy is nan in the box");
+          if (std::isnan(log_p)) throw LogZError("log Z by quadrature: the energy is nan in the box");
           const double weight = dim_ == 1 ? rule.weights[k] : rule.weights[k % kOrder] * rule.weights[k / kOrder];
           sum.add(log_p + std::log(weight));
           leaf.log_peak = std::max(leaf.log_peak, log_p);
@@ -583,7 +583,7 @@ QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& opt
     }
   }
   if (!(result.border_mass <= options.border_tolerance)) {
-    throw Error(fmt::format(
+    throw LogZError(fmt::format(
         "log Z by quadrature: {:.2g} of the mass lies in the outermost 1 % of the box "
         "[{}] .. [{}]: the box is too small, or the integral of exp(-E) does not converge "
         "(confinement {})",
@@ -593,7 +593,7 @@ QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& opt
     const std::string cells = result.cells > 0 ? fmt::format(", refined to {} cells,", result.cells) : "";
     const std::string by =
         result.error < kHopeless ? fmt::format("is known to {:.2g} nats only", result.error) : "is unknown";
-    throw Error(
+    throw LogZError(
         fmt::format("log Z by quadrature {} on a grid of {} points per dimension{} which does not resolve the mass; "
                     "{} is allowed",
                     by, result.points, cells.empty() ? "," : cells, options.max_error));

@@ -1,9 +1,12 @@
 // The measured defaults, apart from the mechanism: docs/training.md says what each was chosen against.
+#include <algorithm>
+#include <cmath>
+
 #include "ebmcuda/trainer.hpp"
 
 namespace ebm {
 
-TrainerOptions TrainerOptions::defaults(int dim) {
+TrainerOptions TrainerOptions::defaults(int dim, std::size_t n_data) {
   TrainerOptions options;
   Mala mala;
   auto& objective = options.objective;
@@ -16,7 +19,12 @@ TrainerOptions TrainerOptions::defaults(int dim) {
     options.iterations = 6000;
   } else {
     objective.n_steps = 10;
-    options.iterations = 4000;
+    // Few rows are soon learnt by heart: weight decay that falls with their number, and a short run below a thousand.
+    constexpr double kRowsPerDecay = 430;
+    constexpr std::size_t kFewRows = 1000;
+    options.iterations = n_data < kFewRows ? 1000 : 8000;
+    const double decay = std::min(1.0, kRowsPerDecay / static_cast<double>(std::max<std::size_t>(n_data, 1)));
+    options.optimizer.weight_decay = static_cast<float>(std::round(100 * decay) / 100);
   }
   objective.sampler = mala;
   return options;

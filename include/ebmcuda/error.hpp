@@ -62,6 +62,12 @@ class EBMCUDA_API DivergenceError : public Error {
   std::int64_t iteration_;
 };
 
+// No value of log Z that can be trusted, and why: the integral does not converge, or its error is too large.
+class EBMCUDA_API LogZError : public Error {
+ public:
+  using Error::Error;
+};
+
 // A failed call of the CUDA runtime or one of its libraries. `sticky`: the device context is lost and the engine
 // refuses further work with this same error.
 class EBMCUDA_API DeviceError : public Error {

@@ -37,7 +37,7 @@ struct EBMCUDA_API QuadratureResult {
 // Trapezoid rule for D <= 2. The box is chosen by the model's mass on coarse grids: from at least 6 standard deviations
 // around its standardisation, wider where the confinement is weak or descents of the energy lead, it grows until its
 // border is empty and is then fitted to the mass. `data` may say where to start looking (only its median and quartiles
-// count); log Z is the model's and the same without. Throws ConfigError for D > 2, and Error when the mass at the
+// count); log Z is the model's and the same without. Throws ConfigError for D > 2, and LogZError when the mass at the
 // border stays above the tolerance (an energy that is not integrable, for instance confinement 0), or the error above
 // max_error.
 EBMCUDA_API QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& options = {},

@@ -106,8 +106,8 @@ struct EBMCUDA_API TrainerOptions {
   OnDivergence on_divergence = OnDivergence::warn;
   HeldOutOptions held_out;
 
-  // The settings measured to serve D dimensions best (docs/training.md).
-  static TrainerOptions defaults(int dim);
+  // The settings measured to serve so many points of D dimensions best (docs/training.md).
+  static TrainerOptions defaults(int dim, std::size_t n_data = std::numeric_limits<std::size_t>::max());
   void validate(int dim, std::size_t n_data) const;
 };
 

@@ -100,12 +100,12 @@ TEST(Quadrature, AGivenBoxAndGridAreUsed) {
 
 TEST(Quadrature, RefusesWhatHasMassAtTheBorder) {
   // No confinement: the integral does not converge.
-  EXPECT_THROW(quadrature_log_z(test::gaussian(1, 0), {}, {}, kDevice), Error);
-  EXPECT_THROW(quadrature_log_z(test::gaussian(2, 0), {}, {}, kDevice), Error);
+  EXPECT_THROW(quadrature_log_z(test::gaussian(1, 0), {}, {}, kDevice), LogZError);
+  EXPECT_THROW(quadrature_log_z(test::gaussian(2, 0), {}, {}, kDevice), LogZError);
   // A box that cuts the mass.
   QuadratureOptions options;
   options.box = Box{{-1}, {1}};
-  EXPECT_THROW(quadrature_log_z(test::gaussian(2, 1), options, {}, kDevice), Error);
+  EXPECT_THROW(quadrature_log_z(test::gaussian(2, 1), options, {}, kDevice), LogZError);
   options.border_tolerance = 0.5;
   EXPECT_NO_THROW(quadrature_log_z(test::gaussian(2, 1), options, {}, kDevice));
 }
@@ -162,7 +162,7 @@ TEST(Quadrature, AGridThatDoesNotResolveTheMassIsRefused) {
   QuadratureOptions options;
   for (const int points : {300, 1000}) {
     options.points = points;
-    EXPECT_THROW(quadrature_log_z(ridge(3000, 1), options, {}, kDevice), Error) << points;
+    EXPECT_THROW(quadrature_log_z(ridge(3000, 1), options, {}, kDevice), LogZError) << points;
   }
   // The threshold from both sides: the error of this grid is known.
   options.points = 300;
@@ -172,7 +172,7 @@ TEST(Quadrature, AGridThatDoesNotResolveTheMassIsRefused) {
   options.max_error = error * 1.001;
   EXPECT_NO_THROW(quadrature_log_z(ridge(60, 1), options, {}, kDevice));
   options.max_error = error * 0.999;
-  EXPECT_THROW(quadrature_log_z(ridge(60, 1), options, {}, kDevice), Error);
+  EXPECT_THROW(quadrature_log_z(ridge(60, 1), options, {}, kDevice), LogZError);
 }
 
 TEST(Quadrature, MassOnASingleGridLineIsNoticed) {
@@ -181,7 +181,7 @@ TEST(Quadrature, MassOnASingleGridLineIsNoticed) {
   QuadratureOptions options;
   options.box = Box{{-3}, {3}};
   options.points = 513;
-  EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), Error);
+  EXPECT_THROW(quadrature_log_z(model, options, {}, kDevice), LogZError);
   options.points = 0;
   EXPECT_NEAR(quadrature_log_z(model, options, {}, kDevice).log_z, test::log_z(1, 1e8f), 1e-3);
 }
@@ -240,7 +240,7 @@ TEST(Quadrature, RejectsBadRequests) {
 TEST(Quadrature, NamesAnEnergyThatIsNotANumber) {
   Mlp model = test::gaussian(1, 1);
   model.bias(1)[0] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_THROW(quadrature_log_z(model, {}, {}, kDevice), Error);
+  EXPECT_THROW(quadrature_log_z(model, {}, {}, kDevice), LogZError);
 }
 
 TEST(LogLikelihood, OnePointHasNoStandardError) {
