@@ -6,7 +6,8 @@
   scripts/kernel_table.py variants              the same for every kind of kernel at sm_90
   scripts/kernel_table.py steps REGIMES RUN     memory traffic per chain-step, with RUN (the simulator's launcher) profiling
                                                 the benchmark program REGIMES (build/bench/bench_regimes)
-  scripts/kernel_table.py check                 exits 1 unless the headline kernel keeps its budget
+  scripts/kernel_table.py fp32                  registers, spills and instructions of the fp32 kernels' step loops
+  scripts/kernel_table.py check                 exits 1 unless the headline kernels keep their budgets
 
 Nothing here is measured on a GPU. Machine instructions are those of the step loop, which does nothing but steps, counted in
 the cubin. Traffic per chain-step is the difference of two runs that differ in steps only, so that the start and the end of
@@ -45,6 +46,17 @@ int main() {{
 """
 
 
+# Of the fp32 kernels: tile and kernel. A step of Langevin dynamics has so many barriers, and every other loop fewer.
+FP32 = {"2, compiled for 128-128": "chain_pairs_kernel<ebm::SamplerKind::langevin, 128, ebm::ActivationKind::silu>",
+        "2": "chains_kernel<ebm::SamplerKind::langevin, 2, true, true>",
+        "8": "chains_kernel<ebm::SamplerKind::langevin, 8, true, true>",
+        "32": "chains_kernel<ebm::SamplerKind::langevin, 32, true, true>"}
+STEP_BARRIERS = 5
+FP32_SOURCE = """#include "kernels/chains/pairs_kernel.cuh"
+template __global__ void ebm::{kernel}(const __grid_constant__ ebm::ChainArguments);
+"""
+
+
 def source_of(shape, variant):
     dim, widths = shape
     return SOURCE.format(dim=(dim + 15) // 16 * 16, exact=int(dim % 16 == 0), layers=len(widths),
@@ -66,16 +78,26 @@ def layout(shape, variant):
                                                text=True).stdout.split()]
 
 
-def compiled(shape, variant, arch):
+def compiled_source(source, arch, step_loop, unit=1):
+    """`unit`: what the step loop's instructions are divided by."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        (folder / "instance.cu").write_text(source_of(shape, variant))
+        (folder / "instance.cu").write_text(source)
         log = nvcc(folder, f"-arch=sm_{arch}", "-cubin", "-Xptxas", "-v", "-o", str(folder / "instance.cubin"))
-        loop = sass.step_loop((folder / "instance.cubin").read_bytes())
+        loop = step_loop((folder / "instance.cubin").read_bytes())
     spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", log)
     return {"registers": int(re.search(r"Used (\d+) registers", log).group(1)),
-            "spills": int(spills.group(1)) + int(spills.group(2)), "loop": sum(loop.values()) / ROWS,
-            "groups": {name: n / ROWS for name, n in sass.grouped(loop).items()}}
+            "spills": int(spills.group(1)) + int(spills.group(2)), "loop": sum(loop.values()) / unit,
+            "groups": {name: n / unit for name, n in sass.grouped(loop).items()}}
+
+
+def compiled(shape, variant, arch):
+    return compiled_source(source_of(shape, variant), arch, sass.step_loop, ROWS)
+
+
+def compiled_fp32(kernel, arch):
+    return compiled_source(FP32_SOURCE.format(kernel=kernel), arch,
+                           lambda cubin: sass.loop_with(cubin, "BAR", STEP_BARRIERS))
 
 
 def name_of(shape):
@@ -113,13 +135,22 @@ def variants():
                 for shape in SHAPES[:3] for kind, variant in VARIANTS.items()])
 
 
+def fp32():
+    print("| chains a block | sm | registers | spills, B | instructions of the step loop |\n|---|---|---|---|---|")
+    for tile, kernel in FP32.items():
+        for arch in (80, 89, 90):
+            found = compiled_fp32(kernel, arch)
+            print(f"| {tile} | {arch} | {found['registers']} | {found['spills']} | {found['loop']} |", flush=True)
+
+
 def profile(program, runner, arguments):
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "profile.json"
         subprocess.run([runner, "run", "--profile", str(file), program, *arguments], check=True, capture_output=True)
         kernels = json.loads(file.read_text())
     kernels = kernels["kernels"] if isinstance(kernels, dict) else kernels
-    return next(k for k in kernels if "chains" in k["kernel"] and "fill" not in k["kernel"])
+    names = ("chains", "chain_pairs")
+    return next(k for k in kernels if any(n in k["kernel"] for n in names) and "fill" not in k["kernel"])
 
 
 def steps(program, runner):
@@ -143,19 +174,23 @@ def steps(program, runner):
 
 
 def check():
-    """The budget of (64; 128, 128), fp16, SiLU, sm_90."""
+    """The budgets at sm_90: of (64; 128, 128), fp16, SiLU, and of the fp32 kernels for few chains and for many."""
     found = compiled(SHAPES[1], VARIANTS["langevin fp16"], 90)
     local, in_all = found["groups"]["local"], found["loop"]
     limits = [("registers", found["registers"], 168), ("instructions per chain-step", in_all, 150),
               ("local memory, share of instructions", local / in_all, 0.02),
               ("global memory instructions per chain-step", found["groups"]["global"], 0),
               ("products per chain-step beyond 384 / 16", found["groups"]["MMA"] - 24, 0)]
+    few = compiled_fp32(FP32["2, compiled for 128-128"], 90)
+    many = compiled_fp32(FP32["32"], 90)
+    limits += [("2 chains a block: registers", few["registers"], 255), ("bytes of spills", few["spills"], 0),
+               ("instructions of the step loop", few["loop"], 2100), ("32 chains a block: bytes of spills", many["spills"], 0)]
     for name, value, limit in limits:
         print(f"{name}: {value:.4g}, at most {limit}{'' if value <= limit else '  EXCEEDED'}")
     sys.exit(any(value > limit for _, value, limit in limits))
 
 
-COMMANDS = {"registers": registers, "variants": variants, "check": check}
+COMMANDS = {"registers": registers, "variants": variants, "fp32": fp32, "check": check}
 if len(sys.argv) == 2 and sys.argv[1] in COMMANDS:
     COMMANDS[sys.argv[1]]()
 elif len(sys.argv) == 4 and sys.argv[1] == "steps":

@@ -9,7 +9,7 @@ import struct
 NAMES = {0x03c: "HMMA", 0x03b: "LDSM", 0x108: "MUFU", 0x184: "LDS", 0x188: "STS", 0x183: "LDL", 0x187: "STL", 0x181: "LDG",
          0x186: "STG", 0x021: "FADD", 0x023: "FFMA", 0x020: "FMUL", 0x009: "FMNMX", 0x031: "HFMA2", 0x032: "HMUL2",
          0x030: "HADD2", 0x03e: "F2FP", 0x024: "IMAD", 0x025: "IMAD", 0x027: "IMAD", 0x012: "LOP3", 0x010: "IADD3",
-         0x035: "IADD3", 0x106: "I2F", 0x045: "I2F", 0x002: "MOV", 0x118: "NOP"}
+         0x035: "IADD3", 0x106: "I2F", 0x045: "I2F", 0x002: "MOV", 0x118: "NOP", 0x11d: "BAR"}
 GROUPS = {"MMA": ["HMMA"], "weights": ["LDSM"], "shared": ["LDS", "STS"], "MUFU": ["MUFU"],
           "FP32": ["FADD", "FFMA", "FMUL", "FMNMX"], "half": ["HFMA2", "HMUL2", "HADD2", "F2FP"],
           "integer": ["IMAD", "LOP3", "IADD3", "I2F"], "local": ["LDL", "STL"], "global": ["LDG", "STG"]}
@@ -42,8 +42,8 @@ def branch_target(index, low, high, scaled):
     return index + 1 + offset * 4 // 16
 
 
-def step_loop(cubin):
-    """Instructions of the innermost loop that holds all products of a step, by name."""
+def loops_of(cubin):
+    """Every loop as (instructions, the same by name)."""
     code = code_of(cubin)
     words = [struct.unpack_from("<QQ", code, at) for at in range(0, len(code), 16)]
     names = [NAMES.get(low & 0x1FF, "other") for low, _ in words]
@@ -54,9 +54,18 @@ def step_loop(cubin):
         for scaled in (False, True):  # a wrong reading goes nowhere, or around nothing
             target = branch_target(i, low, high, scaled)
             if 0 <= target <= i:
-                counts = collections.Counter(names[target:i + 1])
-                loops.append((-counts["HMMA"], i - target, counts))
-    return min(loops, key=lambda loop: loop[:2])[2]
+                loops.append((i - target, collections.Counter(names[target:i + 1])))
+    return loops
+
+
+def step_loop(cubin):
+    """Instructions of the innermost loop that holds all products of a step, by name."""
+    return min(loops_of(cubin), key=lambda loop: (-loop[1]["HMMA"], loop[0]))[1]
+
+
+def loop_with(cubin, name, least):
+    """Those of the shortest loop that has so many of one kind."""
+    return min((loop for loop in loops_of(cubin) if loop[1][name] >= least), key=lambda loop: loop[0])[1]
 
 
 def grouped(counts):

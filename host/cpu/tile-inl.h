@@ -184,6 +184,7 @@ class StripTile {
   HWY_INLINE PhiloxVectors words(Purpose purpose, int g, std::int64_t offset, int block) {
     return counters(g, offset).words(p_.seed, purpose, static_cast<std::uint32_t>(block));
   }
+  HWY_INLINE static void foresee(Purpose, std::int64_t) {}
   HWY_INLINE Block normals(Purpose purpose, int g, std::int64_t offset, int b) {
     const PhiloxVectors w = words(purpose, g, offset, b);
     const NormalPair first = normal_pair(w.r0, w.r1), second = normal_pair(w.r2, w.r3);

@@ -16,7 +16,10 @@ static_assert(static_cast<int>(Activation::gelu) == static_cast<int>(ActivationK
 static_assert(static_cast<int>(Activation::elu) == static_cast<int>(ActivationKind::elu));
 static_assert(static_cast<int>(Activation::relu) == static_cast<int>(ActivationKind::relu));
 
-constexpr int kNarrow = 8, kWide = 32;
+constexpr int kSlim = 2, kNarrow = 8, kWide = 32;
+// Up to so many chains for each multiprocessor tiles of 2 in turn take no longer than one tile of 32 does
+// (docs/performance.md).
+constexpr std::int64_t kMostSlim = 10;
 constexpr int kPartsPerChain = 8;  // kParts of kernels/energy/tile.cuh: threads per chain
 
 LayerView layer_view(int in, int out, std::uint64_t image_offset, std::uint64_t parameter) {
@@ -78,7 +81,7 @@ TileLayout tile_layout(const NetworkView& net, const TileNeeds& needs) {
   layout.activation[1] = take(widest[1]);
   for (int l = 0; l + 1 < net.layers; ++l) layout.delta[l] = take(net.layer[l].out_pad);
   layout.head = take(net.layer[net.layers - 1].out_pad);
-  layout.parts = take(2 * kPartsPerChain);
+  layout.parts = take(3 * kPartsPerChain);
   layout.rows = next;
   return layout;
 }
@@ -86,12 +89,17 @@ TileLayout tile_layout(const NetworkView& net, const TileNeeds& needs) {
 std::size_t shared_bytes(const NetworkView& net, const TileLayout& layout, const TilePolicy& policy) {
   std::size_t floats = 0;
   if (policy.weights_shared) floats += net.image_size;
-  if (policy.state_shared) floats += static_cast<std::size_t>(layout.rows) * static_cast<std::size_t>(policy.tile);
+  // Noise that is drawn ahead.
+  const int rows = layout.rows + (policy.tile == kSlim ? padded(net.dim) : 0);
+  if (policy.state_shared) floats += static_cast<std::size_t>(rows) * static_cast<std::size_t>(policy.tile);
   return floats * sizeof(float);
 }
 
 TilePolicy choose_policy(const NetworkView& net, const TileLayout& layout, const DeviceLimits& limits, std::int64_t n) {
   const bool fills = n >= static_cast<std::int64_t>(kWide) * limits.multiprocessors;
+  const TilePolicy slim{kSlim, true, true};
+  if (n <= kMostSlim * limits.multiprocessors && shared_bytes(net, layout, slim) <= limits.shared_per_block)
+    return slim;
   const TilePolicy wide[] = {{kWide, true, true}, {kWide, false, true}, {kNarrow, true, true}, {kNarrow, false, true}};
   const TilePolicy narrow[] = {{kNarrow, true, true}, {kNarrow, false, true}};
   for (const TilePolicy& policy : fills ? std::span<const TilePolicy>(wide) : std::span<const TilePolicy>(narrow)) {

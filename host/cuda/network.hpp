@@ -24,8 +24,8 @@ struct TileNeeds {
 };
 TileLayout tile_layout(const NetworkView& net, const TileNeeds& needs);
 std::size_t shared_bytes(const NetworkView& net, const TileLayout& layout, const TilePolicy& policy);
-// Wide tiles when the chains fill the device, narrow ones to spread few chains over it; then as much in shared memory
-// as fits, the working memory first. Every shape has a policy.
+// Wide tiles when the chains fill the device, narrow ones to spread few chains over it, of 2 chains where the weights
+// fit beside them; then as much in shared memory as fits, the working memory first. Every shape has a policy.
 TilePolicy choose_policy(const NetworkView& net, const TileLayout& layout, const DeviceLimits& limits, std::int64_t n);
 // "fused fp32 kernel, weights in shared memory": for reports.
 std::string describe(const TilePolicy& policy);

@@ -4,6 +4,9 @@
 // one Philox block each, and touches no other part's elements outside an evaluation. Whatever all parts need to agree
 // on (acceptance, restarts) each of them computes from the same numbers in the same order. evaluate(), sweep(), sum(),
 // any() and somewhere() are called by the whole block and hold barriers; nothing else does.
+//
+// In a tile of 2 chains 16 threads have a part. The others follow them through the sampler with a part that owns
+// nothing; during an evaluation half of the block draws the noise that foresee() has announced.
 #pragma once
 
 #include "kernels/chains/body.cuh"
@@ -12,7 +15,7 @@
 
 namespace ebm::fp32 {
 
-template <int Width>
+template <int Width, class Evaluator>
 class ChainTile {
  public:
   static constexpr int kGroups = 1;
@@ -21,8 +24,8 @@ class ChainTile {
   using Block = ChainBlock;
   using Slope = ChainBlock;
 
-  __device__ ChainTile(const Evaluator<Width>& evaluator, const ChainsView& chains, const StepView& step,
-                       const Chain& chain, float step_size, Counter& counter)
+  __device__ ChainTile(const Evaluator& evaluator, const ChainsView& chains, const StepView& step, const Chain& chain,
+                       float step_size, Counter& counter)
       : evaluator_(evaluator), chains_(chains), p_(step), chain_(chain), step_size_(step_size), counter_(counter) {
     beta_ = chains.beta == nullptr ? step.beta : chain.exists ? chains.beta[chain.row] : 1.0f;
   }
@@ -58,7 +61,14 @@ class ChainTile {
     return philox(chains_.seed, purpose, chain_.id, chain_.step + static_cast<std::uint64_t>(offset),
                   static_cast<std::uint32_t>(block));
   }
+  __device__ void foresee(Purpose purpose, std::int64_t offset) { next_ = {purpose, offset}; }
   __device__ Block normals(Purpose purpose, int g, std::int64_t offset, int b) const {
+    if constexpr (kForesees) {
+      if (purpose == drawn_.purpose && offset == drawn_.offset) return block_of(noise(), b);
+    }
+    return draw(purpose, g, offset, b);
+  }
+  __device__ Block draw(Purpose purpose, int g, std::int64_t offset, int b) const {
     const NormalBlock n = normal_block(words(purpose, g, offset, b));
     return real({{n.n[0], n.n[1], n.n[2], n.n[3]}}, b);
   }
@@ -104,6 +114,7 @@ class ChainTile {
   __device__ float sum(float part) {
     // The buffers alternate: a thread comes back to this one only when every other has read it, before the barrier of
     // the call in between.
+    if constexpr (Width == 2) return sum_parts_of_two(part);
     buffer_ ^= 1;
     return evaluator_.sum_over_parts(part, buffer_);
   }
@@ -149,7 +160,7 @@ class ChainTile {
   __device__ void begin_sweeps() const { __syncthreads(); }
   template <class Update>
   __device__ void sweep(float (&trouble)[kGroups], const Update& update) {
-    const float energy = evaluator_.energy_gradient(rows(kX), rows(kGradient));
+    const float energy = evaluator_.energy_gradient(rows(kX), rows(kGradient), [&] { draw_foreseen(); });
     trouble[0] = 0.0f;
     watch(trouble[0], energy);
     for (int b = first_block(); b < end_block(); b += block_stride()) {
@@ -165,7 +176,7 @@ class ChainTile {
   __device__ void evaluate(int from, int to, float (&energy)[kGroups]) {
     __syncthreads();
     float* const gradient = keeps() ? evaluator_.row(evaluator_.layout.own_gradient) : rows(to);
-    energy_ = evaluator_.energy_gradient(rows(from), gradient);
+    energy_ = evaluator_.energy_gradient(rows(from), gradient, [&] { draw_foreseen(); });
     energy[0] = energy_;
     if (!mixed() && !keeps()) return;
     if (has_base()) {
@@ -209,6 +220,36 @@ class ChainTile {
   }
 
  private:
+  static constexpr bool kForesees = Width == 2;
+  // A random number of every dimension and chain.
+  struct Noise {
+    Purpose purpose;
+    std::int64_t offset;
+  };
+  static constexpr Noise kNoNoise{Purpose::langevin_noise, -1};
+
+  __device__ float* noise() const { return evaluator_.row(evaluator_.layout.rows); }
+  __device__ void draw_foreseen() {
+    if constexpr (kForesees) {
+      constexpr int kHelpers = Lane<Width>::kHelpers;
+      const int own = static_cast<int>(threadIdx.x) - (Lane<Width>::kThreads - kHelpers);
+      if (own >= 0 && next_.offset >= 0) {
+        // Half a block a thread, of the chain that is the thread's anyway: what normals() says, in half the time.
+        const int half = own / Width % 2;
+        for (int b = own / Width / 2; b < end_block(); b += kHelpers / Width / 2) {
+          const PhiloxWords w = words(next_.purpose, 0, next_.offset, b);
+          const NormalPair n = normal_pair(half == 0 ? w.r0 : w.r2, half == 0 ? w.r1 : w.r3);
+          const int d = 4 * b + 2 * half;
+          float* const to = noise() + d * Width + lane().chain;
+          to[0] = d < dim() ? n.a : 0.0f;
+          to[Width] = d + 1 < dim() ? n.b : 0.0f;
+        }
+      }
+      drawn_ = next_;
+      next_ = kNoNoise;
+    }
+  }
+
   __device__ const Lane<Width>& lane() const { return evaluator_.lane; }
   __device__ int dim() const { return evaluator_.net.dim; }
   __device__ float* rows(int row) const { return evaluator_.row(evaluator_.layout.x + row * padded(dim())); }
@@ -255,13 +296,14 @@ class ChainTile {
     }
   }
 
-  const Evaluator<Width>& evaluator_;
+  const Evaluator& evaluator_;
   const ChainsView& chains_;
   const StepView& p_;
   const Chain& chain_;
   float step_size_, beta_;
   float energy_ = 0.0f, base_energy_ = 0.0f;  // of the last evaluation
   int buffer_ = 0;
+  Noise next_ = kNoNoise, drawn_ = kNoNoise;  // announced, and drawn at the last evaluation
   Counter& counter_;
 };
 

@@ -112,6 +112,7 @@ class MmaTile {
     return philox(a_.chains.seed, purpose, chain_[g].id, chain_[g].step + static_cast<std::uint64_t>(offset),
                   static_cast<std::uint32_t>(block));
   }
+  __device__ static void foresee(Purpose, std::int64_t) {}
   __device__ __forceinline__ Block normals(Purpose purpose, int g, std::int64_t offset, int b) const {
     if (!block_real(b)) return {};
     const NormalBlock n = normals_of(words(purpose, g, offset, 4 * b + t_));

@@ -29,6 +29,14 @@ __device__ BlockMemory open_block(const NetworkView& net, const TileLayout& layo
   return memory;
 }
 
+template <int Tile>
+__device__ __forceinline__ Evaluator<Tile> make_evaluator(const NetworkView& net, const TileLayout& layout,
+                                                          const BlockMemory& memory) {
+  Evaluator<Tile> evaluator{net, layout, memory.image, memory.rows, {}, {}};
+  evaluator.held.load(evaluator.lane, net, memory.image);
+  return evaluator;
+}
+
 template <class Arguments>
 struct TileKernel {
   void (*kernel)(Arguments);
@@ -46,17 +54,20 @@ cudaError_t launch_tiles(const TilePlan& plan, std::int64_t n, cudaStream_t stre
     const void* const kernel = reinterpret_cast<const void*>(chosen.kernel);
     int resident = 0;
     cudaError_t code = plan.limits->open(kernel);
-    if (code == cudaSuccess) code = plan.limits->resident(kernel, kParts * tile(), plan.shared_bytes, &resident);
+    constexpr int kThreads = Lane<tile()>::kThreads;
+    if (code == cudaSuccess) code = plan.limits->resident(kernel, kThreads, plan.shared_bytes, &resident);
     if (code != cudaSuccess) return code;
     const std::int64_t tiles = (n + tile() - 1) / tile();
     const std::int64_t held = static_cast<std::int64_t>(plan.multiprocessors) * std::max(resident, 1);
     const auto blocks = static_cast<unsigned>(std::min({tiles, held, static_cast<std::int64_t>(plan.blocks)}));
-    return ebm::launch(chosen.kernel, blocks, kParts * tile(), plan.shared_bytes, stream, chosen.arguments);
+    return ebm::launch(chosen.kernel, blocks, kThreads, plan.shared_bytes, stream, chosen.arguments);
   };
   using Wide = std::integral_constant<int, 32>;
   using Narrow = std::integral_constant<int, 8>;
+  using Slim = std::integral_constant<int, 2>;
   const TilePolicy& policy = plan.policy;
   if (!policy.state_shared) return launch(Narrow{}, std::false_type{}, std::false_type{});
+  if (policy.tile == Slim{}) return launch(Slim{}, std::true_type{}, std::true_type{});
   if (policy.tile == Wide{}) {
     return policy.weights_shared ? launch(Wide{}, std::true_type{}, std::true_type{})
                                  : launch(Wide{}, std::false_type{}, std::true_type{});

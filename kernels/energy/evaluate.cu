@@ -13,9 +13,9 @@ struct EvaluateArguments {
 };
 
 template <int Tile, bool WeightsShared, bool StateShared>
-__global__ void __launch_bounds__(kParts* Tile) evaluate_kernel(const __grid_constant__ EvaluateArguments a) {
+__global__ void __launch_bounds__(Lane<Tile>::kThreads) evaluate_kernel(const __grid_constant__ EvaluateArguments a) {
   const BlockMemory memory = open_block<Tile, WeightsShared, StateShared>(a.net, a.layout, a.slab);
-  const Evaluator<Tile> evaluator{a.net, a.layout, memory.image, memory.rows, {}};
+  const Evaluator<Tile> evaluator = make_evaluator<Tile>(a.net, a.layout, memory);
   const Lane<Tile>& lane = evaluator.lane;
   const EvaluateView& view = a.view;
   const int dim = a.net.dim;

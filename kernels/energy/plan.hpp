@@ -15,12 +15,12 @@ struct TileLayout {  // numbers of rows (of one float per chain) from the start 
   int activation[2];                                  // a_l, alternating
   int delta[kMaxLayers - 1];                          // first act'(z_l), then dE/dz_l
   int head;                                           // f, then dE/df
-  int parts;                                          // 2 kParts rows of partial sums and flags
-  int rows;                                           // in all
+  int parts;                                          // 3 kParts rows of partial sums and flags
+  int rows;                                           // in all; tiles of 2 chains have padded(D) more, for noise
 };
 
 struct TilePolicy {
-  int tile;             // chains per block: 8 or 32
+  int tile;             // chains per block: 2, 8 or 32; with 2, everything is in shared memory
   bool weights_shared;  // else read through L1 and L2
   bool state_shared;    // else in global memory, one slab per block
   bool operator==(const TilePolicy&) const = default;

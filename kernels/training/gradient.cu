@@ -54,10 +54,10 @@ struct LossSeed {
 };
 
 template <int Tile, bool WeightsShared, bool StateShared>
-__global__ void __launch_bounds__(kParts* Tile) pass_kernel(const __grid_constant__ PassArguments a) {
+__global__ void __launch_bounds__(Lane<Tile>::kThreads) pass_kernel(const __grid_constant__ PassArguments a) {
   if (a.view.stopped != nullptr && *a.view.stopped != 0) return;
   const BlockMemory memory = open_block<Tile, WeightsShared, StateShared>(a.net, a.layout, a.slab);
-  const Evaluator<Tile> evaluator{a.net, a.layout, memory.image, memory.rows, {}};
+  const Evaluator<Tile> evaluator = make_evaluator<Tile>(a.net, a.layout, memory);
   const Lane<Tile>& lane = evaluator.lane;
   const PassStorage& storage = a.view.storage;
   const int dim = a.net.dim, layers = a.net.layers;

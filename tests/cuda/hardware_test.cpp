@@ -47,7 +47,7 @@ class HardwareTest : public testing::TestWithParam<Precision> {
   }
 };
 
-// A million chains run in tiles of 32, on every multiprocessor, several to a block; 64 in tiles of 8. Rejects any sum
+// A million chains run in tiles of 32, on every multiprocessor, several to a block; 64 in tiles of 2. Rejects any sum
 // or draw that depends on a chain's place, its neighbours or the launch.
 TEST_P(HardwareTest, AMillionChainsAndSixtyFourHaveTheSameBits) {
   const auto many = sized<std::int64_t>(1'000'000, 150);

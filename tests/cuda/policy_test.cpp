@@ -17,8 +17,8 @@ namespace {
 using namespace support;
 
 constexpr std::int64_t kChains = 45;  // one full wide tile and a part of one
-constexpr ebm::TilePolicy kPolicies[] = {
-    {32, true, true}, {32, false, true}, {8, true, true}, {8, false, true}, {8, false, false}};
+constexpr ebm::TilePolicy kPolicies[] = {{32, true, true}, {32, false, true}, {8, true, true},
+                                         {8, false, true}, {8, false, false}, {2, true, true}};
 
 struct Case {
   const char* name;
@@ -42,7 +42,14 @@ std::vector<Case> cases() {
       {"mala, logits", shape_of(3, {130}, Activation::softplus, Head::logits, 0.2f), SamplerKind::mala},
       {"mala, annealed", shape_of(6, {12, 12}, Activation::elu), SamplerKind::mala, true},
       {"hmc", shape_of(34, {24}, Activation::silu, Head::scalar, 0.5f), SamplerKind::hmc},
-      {"malt, tempered", shape_of(7, {18, 9}, Activation::tanh, Head::scalar, 0.5f), SamplerKind::malt, false, true}};
+      {"malt, tempered", shape_of(7, {18, 9}, Activation::tanh, Head::scalar, 0.5f), SamplerKind::malt, false, true},
+      // Layers whose weights tiles of 2 chains hold in registers, and networks that those were compiled for.
+      {"held, logits", shape_of(64, {128}, Activation::silu, Head::logits, 0.3f), SamplerKind::langevin},
+      {"held, three layers", shape_of(5, {64, 128, 64}, Activation::silu), SamplerKind::mala},
+      {"128-128", shape_of(35, {128, 128}, Activation::silu, Head::scalar, 0.2f), SamplerKind::langevin},
+      {"128-128, annealed", shape_of(2, {128, 128}, Activation::softplus), SamplerKind::mala, true},
+      {"64-64", shape_of(64, {64, 64}, Activation::gelu, Head::scalar, 0.2f), SamplerKind::mala},
+      {"64-64, tempered", shape_of(3, {64, 64}, Activation::silu), SamplerKind::hmc, false, true}};
 }
 
 // What a chain needs that keeps E and its gradient.
@@ -220,7 +227,8 @@ TEST(PolicyChoiceTest, FitsTheDevice) {
           for (const std::int64_t n : {1, 1000, 1000000}) {
             const ebm::TilePolicy policy = ebm::cuda::choose_policy(net, layout, limits, n);
             EXPECT_LE(ebm::cuda::shared_bytes(net, layout, policy), limits.shared_per_block);
-            EXPECT_EQ(policy.state_shared, static_cast<std::size_t>(layout.rows) * 8 * 4 <= limits.shared_per_block);
+            const bool fits = static_cast<std::size_t>(layout.rows) * 8 * 4 <= limits.shared_per_block;
+            EXPECT_EQ(policy.state_shared, fits || policy.tile == 2);
           }
         }
       }
@@ -230,6 +238,17 @@ TEST(PolicyChoiceTest, FitsTheDevice) {
   const ebm::NetworkView net = ebm::cuda::network_view(shape_of(64, {128, 128}));
   const ebm::TilePolicy policy = ebm::cuda::choose_policy(net, ebm::cuda::tile_layout(net, {}), kDevices[0], 1000000);
   EXPECT_EQ(policy, (ebm::TilePolicy{32, true, true}));
+}
+
+// A training batch of 256 chains goes to all multiprocessors, two chains each, where the weights fit beside them.
+TEST(PolicyChoiceTest, SpreadsFewChains) {
+  const ebm::NetworkView net = ebm::cuda::network_view(shape_of(64, {128, 128}));
+  const ebm::TileLayout layout = ebm::cuda::tile_layout(net, {.rows = ebm::rows_of(ebm::SamplerKind::mala)});
+  const ebm::DeviceLimits h100{132, 232448}, a100{108, 166912}, rtx4090{128, 101376};
+  EXPECT_EQ(ebm::cuda::choose_policy(net, layout, h100, 256), (ebm::TilePolicy{2, true, true}));
+  EXPECT_EQ(ebm::cuda::choose_policy(net, layout, a100, 256), (ebm::TilePolicy{2, true, true}));
+  EXPECT_EQ(ebm::cuda::choose_policy(net, layout, rtx4090, 256), (ebm::TilePolicy{8, false, true}));
+  EXPECT_EQ(ebm::cuda::choose_policy(net, layout, h100, 4224), (ebm::TilePolicy{32, true, true}));
 }
 
 // More rows than one pass holds: passes are nodes of the tree over chunks, whatever their size.

@@ -27,6 +27,9 @@
 //   tile.own(i) -> float                             the sampler's own numbers, in the order of its `own()`
 //   tile.words(purpose, g, offset, block)            Philox words of the chain's step number plus offset
 //   tile.normals(purpose, g, offset, b) -> Block     tile.uniform_start(g, offset, b) -> Block
+//   tile.foresee(purpose, offset)                    after the next evaluation these normals will be asked for: an
+//   engine
+//                                                    may draw them meanwhile, or take no notice
 //   uniform(words, i) -> Real in (0, 1)              log_uniform(words, i) -> its logarithm
 //   tile.clip(Block) -> Block                        by grad_clip
 //   tile.sum(Real) -> Real                           over the workers that share the chain's dimensions

@@ -82,6 +82,7 @@ EBM_BODY void run_langevin(Tile& tile, std::int64_t n_steps) {
     typename Tile::Real trouble[Tile::kGroups];
     tile.begin_sweeps();
     do {
+      tile.foresee(Purpose::langevin_noise, s);
       tile.sweep(trouble, [&](int g, int b, const Block& x, const typename Tile::Slope& slope) EBM_LAMBDA {
         Block next = tile.descend(g, b, x, slope, trouble[g]);
         next = mul_add(noise_scale, tile.normals(Purpose::langevin_noise, g, s, b), next);

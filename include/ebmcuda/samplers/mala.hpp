@@ -57,7 +57,7 @@ struct MalaTrajectory {
   float step_size, noise_scale;
 
   EBM_BODY std::int64_t evaluations() const { return 1; }
-  EBM_BODY void begin(Tile&, std::int64_t) {}
+  EBM_BODY void begin(Tile& tile, std::int64_t offset) { tile.foresee(Purpose::langevin_noise, offset + 1); }
 
   // At temperature T = 1 / beta the step is T h: the drift is then that of E, and the noise sqrt(2 T h).
   EBM_BODY void propose(Tile& tile, int g, std::int64_t offset, std::int64_t, const typename Tile::Bool& local) {
