@@ -115,7 +115,7 @@ TEST_F(WrongRequests, Labels) {
 
 TEST_F(WrongRequests, NumbersOutOfRange) {
   const std::vector<std::pair<std::string, std::vector<std::string>>> bad{
-      {"--hidden", {"0", "8,0", "-3", "8,8,8,8,8", "8,,8", "", "x", "1.5", "9999999"}},
+      {"--hidden", {"0", "8,0", "-3", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1", "8,,8", "", "x", "1.5", "9999999"}},
       {"--confinement", {"-1", "nan", "inf", "x"}},
       {"--init-scale", {"0", "-1", "nan"}},
       {"--step-size", {"-1", "0", "nan", "inf", "x", ""}},
