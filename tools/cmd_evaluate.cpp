@@ -23,6 +23,7 @@
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
+#include "tools/ranks.hpp"
 #include "tools/saved_log_z.hpp"
 #include "tools/streams.hpp"
 
@@ -134,7 +135,7 @@ Json compare_with_truth(DensityName name, MatrixView data, std::optional<double>
 
 void run(const EvaluateOptions& options) {
   const Console console(options.common.quiet);
-  const Device device = options.common.open();
+  const Device device = options.common.open_over_ranks();
   const Mlp model = options.model.load(console);
   Outputs outputs;
   outputs.protect(options.data.path);
@@ -212,7 +213,7 @@ void run(const EvaluateOptions& options) {
     json["classification"] = classification_of(model, x, data.labels, options.common.seed(), device);
   }
   if (other) json["out_of_distribution"] = out_of_distribution_of(model, x, *other, device);
-  if (options.baselines.value_or(true)) {
+  if (options.baselines.value_or(true) && leads()) {
     json["baselines"] = baselines_of({train_rows, fitted_on, x, options.dequantize, options.common.seed()}, console);
     json["baselines"]["fitted_on"] = options.train ? options.train->string() : options.data.path.string();
     json["baselines"]["fitted_on_evaluated_data"] = !options.train.has_value();
@@ -261,7 +262,7 @@ Command add_evaluate_command(CLI::App& ebm) {
   line->add("--clamp", options->clamp, "LO,HI", "p(x) is 0 outside this box; off: nowhere (default: the model's box)");
   options->model.add_hints(*line);
   options->common.add(*line);
-  return {line, [options] { run(*options); }};
+  return {line, [options] { run(*options); }, true};
 }
 
 }  // namespace ebm::tools

@@ -17,6 +17,7 @@
 #include "tools/inputs.hpp"
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
+#include "tools/ranks.hpp"
 #include "tools/streams.hpp"
 #include "tools/train_options.hpp"
 
@@ -28,7 +29,7 @@ using Json = nlohmann::ordered_json;
 struct InfoOptions {
   CommonOptions common;
   ModelOptions model;
-  bool json = false;
+  bool json = false, ranks = false;
 };
 
 Json describe_build() {
@@ -37,6 +38,15 @@ Json describe_build() {
     devices.push_back({{"name", device.name}, {"detail", device.detail}});
   }
   return {{"build", build_description()}, {"devices", devices}};
+}
+
+Json describe_ranks() {
+  Json json = Json::array();
+  int rank = 0;
+  for (const RankDescription& each : ranks().ranks()) {
+    json.push_back({{"rank", rank++}, {"host", each.host}, {"process", each.process}, {"threads", each.threads}});
+  }
+  return {{"carrier", ranks().carrier()}, {"ranks", json}};
 }
 
 Json describe_model(const Mlp& model, const Device& device) {
@@ -152,8 +162,23 @@ std::string build_as_text(const Json& json) {
   return all;
 }
 
+std::string ranks_as_text(const Json& json) {
+  std::string all = fmt::format("carrier {}\n", json["carrier"].get<std::string>());
+  for (const auto& rank : json["ranks"]) {
+    all += fmt::format("rank {}: process {} on {}, threads {}\n", rank["rank"].get<int>(),
+                       rank["process"].get<std::int64_t>(), printable(rank["host"].get<std::string>()),
+                       rank["threads"].get<int>());
+  }
+  return all;
+}
+
 void run(const InfoOptions& options) {
   const Device device = options.common.open();
+  if (options.ranks) {
+    if (!options.model.path.empty()) throw ConfigError("--ranks", "given", "says nothing about a file; leave one out");
+    const Json json = describe_ranks();
+    return print(options.json ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : ranks_as_text(json));
+  }
   if (options.model.path.empty()) {
     const Json json = describe_build();
     print(options.json ? json.dump(2) + "\n" : build_as_text(json));
@@ -175,6 +200,7 @@ Command add_info_command(CLI::App& ebm) {
       "  ebm info moons.safetensors\n"
       "  ebm info moons.safetensors --json\n"
       "  ebm info run.safetensors          a checkpoint: its iteration, settings and model\n"
+      "  mpirun -n 4 ebm info --ranks      who works together, where, with how many threads\n"
       "\n"
       "Says which devices this build can use, or what a file holds: a model and which engine would run it, a "
       "checkpoint\n"
@@ -182,6 +208,7 @@ Command add_info_command(CLI::App& ebm) {
   const auto options = std::make_shared<InfoOptions>();
   options->model.add(*line, false);
   line->add_flag("--json", options->json, "one JSON object instead of text");
+  line->add_flag("--ranks", options->ranks, "the ranks that the program was started among (docs/ranks.md)");
   options->model.add_hints(*line);
   options->common.add(*line);
   return {line, [options] { run(*options); }};

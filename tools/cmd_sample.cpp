@@ -8,7 +8,7 @@
 
 #include "ebmcuda/diagnostics.hpp"
 #include "ebmcuda/error.hpp"
-#include "ebmcuda/files.hpp"
+#include "ebmcuda/share.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
 #include "tools/inputs.hpp"
@@ -16,6 +16,7 @@
 #include "tools/model_options.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
+#include "tools/ranks.hpp"
 #include "tools/sampler_options.hpp"
 #include "tools/streams.hpp"
 
@@ -37,14 +38,6 @@ struct SampleCommandOptions {
   std::optional<fs::path> out, trajectory, energy;
 };
 
-// Kept steps one after another, [kept * n_chains, D].
-Matrix stacked(const std::vector<Matrix>& trajectory) {
-  Matrix all(trajectory.size() * trajectory.front().rows(), trajectory.front().cols());
-  float* to = all.data();
-  for (const Matrix& step : trajectory) to = std::ranges::copy(step.values(), to).out;
-  return all;
-}
-
 void put_number(Json& json, const Parameter& p, float value) { json[std::string(p.name)] = shortest(value); }
 [[maybe_unused]] void put_number(Json& json, const Parameter& p, std::int64_t value) {
   json[std::string(p.name)] = value;
@@ -56,9 +49,11 @@ void put_number(Json& json, const Parameter& p, const std::optional<Box>& box) {
   if (box) json[std::string(p.name)] = {{"lo", box->lo}, {"hi", box->hi}};
 }
 
-Json summary(const SampleResult& result, const Sampler& sampler, const SampleCommandOptions& options) {
+// `result` is this rank's share, of n_chains.
+Json summary(const SampleResult& result, std::uint64_t n_chains, const Sampler& sampler,
+             const SampleCommandOptions& options) {
   const auto* langevin = std::get_if<LangevinDynamics>(&sampler);
-  Json json{{"n_chains", result.x.rows()}, {"dim", result.x.cols()}, {"n_steps", result.n_steps}};
+  Json json{{"n_chains", n_chains}, {"dim", result.x.cols()}, {"n_steps", result.n_steps}};
   json["sampler"] = to_string(kind_of(sampler));
   visit_parameters(sampler, [&](const Parameter& p, const auto& field) { put_number(json, p, field); });
   if (langevin != nullptr) json["noise_scale"] = shortest(langevin->effective_noise_scale());
@@ -90,10 +85,15 @@ Json summary(const SampleResult& result, const Sampler& sampler, const SampleCom
   json["engine"] = result.engine;
   if (result.trajectory.size() >= 4) {
     json["kept_steps"] = result.trajectory.size();
-    json["effective_sample_size"] = effective_sample_size(result.trajectory);
-    json["split_rhat"] = split_rhat(result.trajectory);
+    json["effective_sample_size"] = effective_sample_size(result.trajectory, ranks());
+    json["split_rhat"] = split_rhat(result.trajectory, ranks());
   }
   return json;
+}
+
+std::uint64_t chains_of(const SampleOptions& request) {
+  return static_cast<std::uint64_t>(request.init ? static_cast<std::int64_t>(request.init->rows())
+                                                 : std::max<std::int64_t>(request.n_chains, 0));
 }
 
 // What the outputs take at least, .csv with a digit and a comma a value.
@@ -106,8 +106,7 @@ void reserve(const SampleCommandOptions& options, const SampleOptions& request, 
     if (__builtin_mul_overflow(rows, columns * value, &bytes)) bytes = UINT64_MAX;
     outputs->reserve(option, *path, bytes);
   };
-  const auto chains = static_cast<std::uint64_t>(request.init ? static_cast<std::int64_t>(request.init->rows())
-                                                              : std::max<std::int64_t>(request.n_chains, 0));
+  const std::uint64_t chains = chains_of(request);
   least("--out", options.out, chains, dim);
   least("--energy", options.energy, chains, 1);
   if (request.thin <= 0) return;
@@ -121,7 +120,7 @@ void reserve(const SampleCommandOptions& options, const SampleOptions& request, 
 
 void run(const CommandLine& line, const SampleCommandOptions& options) {
   const Console console(options.common.quiet);
-  const Device device = options.common.open();
+  const Device device = options.common.open_over_ranks();
   Outputs outputs;
   outputs.protect(options.model.path);
   if (options.init != "uniform") outputs.protect(options.init);
@@ -171,24 +170,22 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
     console.info("chains keep to the model's box {} (--clamp sets another)", text_of(*box));
   }
   if (request.tempering) console.info("tempering, {} replicas of each chain", request.tempering->replicas);
-  const SampleResult result = sample(model, sampler, request, device);
+  const SampleResult result = sample_share(model, sampler, request, device);
   bar.finish();
   if (result.stats.restarts > 0) {
     console.warn("{} restarts: chains left the finite numbers; a smaller --step-size or --grad-clip helps",
                  result.stats.restarts);
   }
 
-  const Json json = summary(result, sampler, options);
-  if (options.trajectory) {
-    const Matrix trajectory = stacked(result.trajectory);
-    write_matrix(*options.trajectory, trajectory);
-  }
-  if (options.energy) write_vector(*options.energy, result.energy);
+  const Json json = summary(result, chains_of(request), sampler, options);
+  if (options.trajectory) write_matrix_share(*options.trajectory, result.trajectory, ranks());
+  if (options.energy) write_vector_share(*options.energy, result.energy, ranks());
   if (options.out) {
-    write_matrix(*options.out, result.x);
+    write_matrix_share(*options.out, {&result.x, 1}, ranks());
     print(json.dump(2) + "\n");
   } else {
-    print_rows(result.x);
+    const Matrix all = gather_rows(result.x, ranks());
+    print_rows(all);
     console.info("{}", json.dump(2));
   }
 }
@@ -225,7 +222,7 @@ Command add_sample_command(CLI::App& ebm) {
   options->sampler.add_tempering(*line);
   options->model.add_hints(*line);
   options->common.add(*line, true);
-  return {line, [line, options] { run(*line, *options); }};
+  return {line, [line, options] { run(*line, *options); }, true};
 }
 
 }  // namespace ebm::tools

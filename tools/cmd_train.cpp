@@ -17,6 +17,7 @@
 #include "tools/inputs.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
+#include "tools/ranks.hpp"
 #include "tools/train_log.hpp"
 #include "tools/train_options.hpp"
 
@@ -159,7 +160,7 @@ class Run {
                                 trainer_.options().objective.replicas())) {}
 
   void go() {
-    if (options_.log) {
+    if (options_.log && leads()) {
       log_.emplace(*options_.log, options_.resume ? std::optional(trainer_.iteration()) : std::nullopt);
       seconds_before_ = log_->seconds_before();
     }
@@ -170,7 +171,7 @@ class Run {
     report_iteration_ = trainer_.iteration();
     bar_.update(trainer_.iteration());
     std::int64_t slice = 1;  // grows until a call takes about a fifth of a second, so that Ctrl-C and the bar are quick
-    while (trainer_.iteration() < end && stop_signal == 0 && !trainer_.out_of_patience()) {
+    while (trainer_.iteration() < end && !trainer_.out_of_patience() && agree_to_go_on(&slice)) {
       std::int64_t n = std::min(slice, end - trainer_.iteration());
       if (options_.checkpoint_every) n = std::min(n, until_checkpoint());
       const double before = now();
@@ -194,6 +195,20 @@ class Run {
   }
 
   void save_checkpoint() { trainer_.save_checkpoint(*options_.checkpoint); }
+  void save_model() const {
+    ranks().on_first("model", [&] { trainer_.model().save(options_.out); });
+  }
+
+  // Clocks and signals are each rank's own: the first says how far to go, and a signal to one stops all.
+  bool agree_to_go_on(std::int64_t* slice) {
+    struct Wish {
+      std::int64_t slice = 0, stop = 0;
+    };
+    const std::vector<Wish> wishes = ranks().gather_value("slice", Wish{*slice, stop_signal != 0 ? 1 : 0});
+    *slice = wishes.front().slice;
+    stopped_ = std::ranges::any_of(wishes, [](const Wish& wish) { return wish.stop != 0; });
+    return !stopped_;
+  }
 
   // The run ends, at the last good state where the policy keeps one.
   [[noreturn]] void save_diverged(const DivergenceError& error) {
@@ -202,7 +217,7 @@ class Run {
                                 error.what(), "--learning-rate", "--on-divergence"));
     }
     std::string saved = options_.out.string();
-    trainer_.model().save(options_.out);
+    save_model();
     if (options_.checkpoint) {
       save_checkpoint();
       saved += fmt::format(", the run in {}", options_.checkpoint->string());
@@ -263,14 +278,14 @@ class Run {
   void finish() {
     const std::int64_t iteration = trainer_.iteration();
     if (options_.checkpoint) save_checkpoint();
-    if (stop_signal != 0 && !done()) {
+    if (stopped_ && !done()) {
       if (options_.checkpoint) {
         throw Failure(fmt::format("stopped by a signal at iteration {}; go on with --resume (checkpoint in {})",
                                   iteration, options_.checkpoint->string()));
       }
       if (iteration == 0)
         throw Failure("stopped by a signal before the first iteration; nothing was learnt or written");
-      trainer_.model().save(options_.out);
+      save_model();
       throw Failure(fmt::format(
           "stopped by a signal at iteration {} of {}; the unfinished model is in {} (only --checkpoint FILE "
           "saves what --resume needs)",
@@ -281,7 +296,7 @@ class Run {
                     trainer_.options().iterations, options_.checkpoint->string());
       return;
     }
-    trainer_.model().save(options_.out);
+    save_model();
     summarize();
   }
 
@@ -357,13 +372,14 @@ class Run {
   std::string note_;
   std::set<DivergenceSign::Kind> said_;  // signs of the last report
   bool told_refusal_ = false;
+  bool stopped_ = false;  // by a signal
   Totals totals_;
 };
 
 void run(const CommandLine& line, const TrainCommandOptions& options) {
   const Console console(options.common.quiet);
   check(line, options);
-  const Device device = options.common.open();
+  const Device device = options.common.open_over_ranks();
   Outputs outputs = claim_outputs(options);
   options.settings.held_out.check();
   Data data = options.data.read(console);
@@ -414,7 +430,7 @@ Command add_train_command(CLI::App& ebm) {
   line->add("--log-every", options->settings.log_every, "N", "iterations per line of --log");
   options->settings.add(*line);
   options->common.add(*line, true);
-  return {line, [line, options] { run(*line, *options); }};
+  return {line, [line, options] { run(*line, *options); }, true};
 }
 
 }  // namespace ebm::tools

@@ -11,6 +11,7 @@ namespace ebm::tools {
 struct Command {
   std::shared_ptr<CommandLine> line;
   std::function<void()> run;
+  bool over_ranks = false;  // all ranks run it together; else the first alone
 };
 
 // Each adds its subcommand to `ebm`. cmd_NAME.cpp

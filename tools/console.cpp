@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "tools/ranks.hpp"
 #include "tools/streams.hpp"
 
 namespace ebm::tools {
@@ -25,7 +26,7 @@ std::size_t terminal_width() {
 
 }  // namespace
 
-Console::Console(bool quiet) : quiet_(quiet), progress_(!quiet && isatty(STDERR_FILENO) == 1) {
+Console::Console(bool quiet) : quiet_(quiet || !leads()), progress_(!quiet_ && isatty(STDERR_FILENO) == 1) {
   const char* term = std::getenv("TERM");
   colours_ = progress_ && !environment_set("NO_COLOR") && (term == nullptr || std::string_view(term) != "dumb");
 }

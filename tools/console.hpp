@@ -10,7 +10,7 @@
 
 namespace ebm::tools {
 
-// With `quiet` only errors are printed (main prints those).
+// With `quiet`, and on ranks other than the first, only errors are printed (main prints those).
 class Console {
  public:
   explicit Console(bool quiet);

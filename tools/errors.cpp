@@ -10,6 +10,7 @@
 
 #include "ebmcuda/error.hpp"
 #include "tools/command_line.hpp"
+#include "tools/ranks.hpp"
 #include "tools/streams.hpp"
 
 namespace ebm::tools {
@@ -40,8 +41,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-int complain(const CLI::App* command, int status, const std::string& message) {
-  say(fmt::format("ebm{}{}: {}\n", command == nullptr ? "" : " ", command == nullptr ? "" : command->get_name(),
+// Of several ranks that say the same the first is heard; the others are told what ended this one.
+int complain(const CLI::App* command, int status, const std::string& message, bool of_another_rank = false) {
+  if (ranks().fail(message)) return status;
+  const std::string who = ranks().size() > 1 && !of_another_rank ? fmt::format("rank {}: ", ranks().rank()) : "";
+  say(fmt::format("ebm{}{}: {}{}\n", command == nullptr ? "" : " ", command == nullptr ? "" : command->get_name(), who,
                   message));
   return status;
 }
@@ -68,6 +72,7 @@ int report(const std::exception& error, const CLI::App* command) {
     const std::string help = command == nullptr ? "ebm --help" : fmt::format("ebm {} --help", command->get_name());
     return complain(command, kExitWrongRequest, fmt::format("{} (see {})", what, help));
   }
+  if (dynamic_cast<const RankError*>(&error) != nullptr) return complain(command, kExitFailed, error.what(), true);
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return complain(command, kExitFailed, "out of memory");
   return complain(command, kExitFailed, error.what());
 }

@@ -13,6 +13,7 @@
 #include "tools/command.hpp"
 #include "tools/config.hpp"
 #include "tools/errors.hpp"
+#include "tools/ranks.hpp"
 #include "tools/streams.hpp"
 
 namespace {
@@ -79,6 +80,7 @@ int run(int argc, char** argv) {
                                       : left.front() + ": no command of ebm (see ebm --help)");
     }
     const Command& command = *chosen();
+    if (!command.over_ranks && !leads()) return 0;
     reject_leftovers(command.line->app());
     if (const CLI::Option* config = command.line->app().get_option_no_throw("--config");
         config && config->count() > 0) {
@@ -101,9 +103,13 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   ebm::tools::prepare_streams();
+  int status = 0;
   try {
-    return run(argc, argv);
+    ebm::tools::join_ranks();
+    status = run(argc, argv);
   } catch (const std::exception& error) {  // what fails before the options are known
-    return ebm::tools::report(error, nullptr);
+    status = ebm::tools::report(error, nullptr);
   }
+  ebm::tools::leave_ranks();
+  return status;
 }

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "ebmcuda/error.hpp"
+#include "tools/ranks.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -51,6 +52,14 @@ Device CommonOptions::open() const {
                       "the CPU engine computes in fp32; this precision needs --device cuda");
   }
   return opened;
+}
+
+Device CommonOptions::open_over_ranks() const {
+  if (ranks().size() == 1) return open();
+  CommonOptions mine = *this;
+  if (mine.threads == 0) mine.threads = ranks().threads();
+  if (mine.device == "auto") mine.device = "cpu";
+  return mine.open().over(ranks());
 }
 
 }  // namespace ebm::tools

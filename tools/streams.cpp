@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "ebmcuda/error.hpp"
+#include "tools/ranks.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -42,11 +43,13 @@ void prepare_streams() {
 void say(std::string_view text) noexcept { static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr)); }
 
 void print(std::string_view text) {
+  if (!leads()) return;
   write_out(text);
   flush_out();
 }
 
 void print_rows(MatrixView x) {
+  if (!leads()) return;
   fmt::memory_buffer line;
   for (std::size_t i = 0; i < x.rows; ++i) {
     line.clear();

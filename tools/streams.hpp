@@ -15,7 +15,7 @@ void prepare_streams();
 // For people, on stderr, unbuffered. Never fails.
 void say(std::string_view text) noexcept;
 
-// Data, on stdout. Throws WriteError: a full disk or a closed pipe is no success.
+// Data, on stdout, by the first rank. Throws WriteError: a full disk or a closed pipe is no success.
 void print(std::string_view text);
 // Comma-separated rows, numbers so that they read back to the same float. Throws WriteError.
 void print_rows(MatrixView x);

@@ -157,34 +157,46 @@ void BatchGradient::deliver(const Task& task, const float* products, Destination
   }
 }
 
+const float* BatchGradient::sum_of_chunks(const Task& task, std::size_t thread, std::size_t part, std::size_t first,
+                                          std::size_t last) {
+  const std::size_t floats = static_cast<std::size_t>(task.last - task.first) *
+                             static_cast<std::size_t>(products_[static_cast<std::size_t>(task.layer)].columns);
+  const auto add = [&](int to, int from) { add_arrays(slot(thread, to), slot(thread, from), floats); };
+  OrderedTree tree;
+  for (std::size_t chunk = first; chunk < last; ++chunk) {
+    multiply(task, part, chunk, slot(thread, tree.slot()));
+    tree.added(add);
+  }
+  tree.finish(add);
+  return slot(thread, 0);
+}
+
 void BatchGradient::run(const PackedNetwork& network, std::span<float> gradient) {
   pass(network);
-  pool_.run(tasks_.size(), [&](std::size_t t, int number) {
-    const Task& task = tasks_[t];
-    const auto thread = static_cast<std::size_t>(number);
-    const std::size_t floats = static_cast<std::size_t>(task.last - task.first) *
-                               static_cast<std::size_t>(products_[static_cast<std::size_t>(task.layer)].columns);
-    const auto add = [&](int to, int from) { add_arrays(slot(thread, to), slot(thread, from), floats); };
+  pool_.run(tasks_.size(), [&](std::size_t t, int thread) {
     for (std::size_t part = 0; part < parts_; ++part) {
-      OrderedTree tree;
-      for (std::size_t chunk = 0; chunk < part_chunks_; ++chunk) {
-        multiply(task, part, chunk, slot(thread, tree.slot()));
-        tree.added(add);
-      }
-      tree.finish(add);
-      deliver(task, slot(thread, 0), part == 0 ? Destination::set : Destination::add, gradient.data());
+      const float* const sum = sum_of_chunks(tasks_[t], static_cast<std::size_t>(thread), part, 0, part_chunks_);
+      deliver(tasks_[t], sum, part == 0 ? Destination::set : Destination::add, gradient.data());
     }
   });
 }
 
-void BatchGradient::run_chunks(const PackedNetwork& network, std::span<float> sums) {
+void BatchGradient::run_nodes(const PackedNetwork& network, std::span<const std::size_t> lengths,
+                              std::span<float> sums) {
+  if (lengths.empty()) return;
   pass(network);
-  const std::size_t parameters = sums.size() / (parts_ * part_chunks_);
-  pool_.run(tasks_.size(), [&](std::size_t t, int number) {
-    float* const products = slot(static_cast<std::size_t>(number), 0);
-    for (std::size_t c = 0; c < parts_ * part_chunks_; ++c) {
-      multiply(tasks_[t], c / part_chunks_, c % part_chunks_, products);
-      deliver(tasks_[t], products, Destination::set, sums.data() + c * parameters);
+  const std::size_t parameters = sums.size() / (parts_ * lengths.size());
+  pool_.run(tasks_.size(), [&](std::size_t t, int thread) {
+    float* to = sums.data();
+    for (std::size_t part = 0; part < parts_; ++part) {
+      std::size_t first = 0;
+      for (const std::size_t length : lengths) {
+        const float* const sum =
+            sum_of_chunks(tasks_[t], static_cast<std::size_t>(thread), part, first, first + length);
+        deliver(tasks_[t], sum, Destination::set, to);
+        first += length;
+        to += parameters;
+      }
     }
   });
 }

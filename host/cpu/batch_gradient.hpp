@@ -35,10 +35,11 @@ class BatchGradient {
 
   // gradient = sum_i c_i dE(x_i)/dtheta (+ cross-entropy), flat as Mlp::parameters(): part by part, each by the tree.
   void run(const PackedNetwork& network, std::span<float> gradient);
-  // The same sums of each chunk alone: [parts, chunks_per_part(), parameters].
-  void run_chunks(const PackedNetwork& network, std::span<float> sums);
+  // The same sums of runs of chunks, each by a tree of its own: [parts, runs, parameters]. `lengths` says how many
+  // chunks each run has, chunks_per_part() in all.
+  void run_nodes(const PackedNetwork& network, std::span<const std::size_t> lengths, std::span<float> sums);
 
-  // After run(), of the rows of a part.
+  // After run() or run_nodes(), of the rows of a part.
   std::span<const float> energies(std::size_t part) const { return rows_of(energies_, part); }
   std::span<const float> cross_entropies(std::size_t part) const { return rows_of(cross_entropies_, part); }
 
@@ -71,6 +72,9 @@ class BatchGradient {
   void pass(const PackedNetwork& network);
   void pack(std::size_t s, const EvaluationBuffers& from);
   void multiply(const Task& task, std::size_t part, std::size_t chunk, float* products);
+  // The sum of a task over chunks [first, last) by their tree; where it is, until the thread's next call.
+  const float* sum_of_chunks(const Task& task, std::size_t thread, std::size_t part, std::size_t first,
+                             std::size_t last);
   void deliver(const Task& task, const float* products, Destination destination, float* gradient) const;
 
   MlpShape shape_;

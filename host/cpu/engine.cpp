@@ -147,8 +147,10 @@ class CpuEnergyFunction final : public EnergyFunction {
                                  std::span<float> sums) const override {
     const std::size_t parameters = network_->shape.parameter_count();
     in_passes(x, weights, [&](BatchGradient& batch, std::size_t first) {
-      batch.run_chunks(*network_, sums.subspan(first / static_cast<std::size_t>(kChunkRows) * parameters,
-                                               batch.chunks_per_part() * parameters));
+      const std::vector<std::size_t> alone(batch.chunks_per_part(), 1);
+      batch.run_nodes(
+          *network_, alone,
+          sums.subspan(first / static_cast<std::size_t>(kChunkRows) * parameters, alone.size() * parameters));
     });
   }
 
@@ -201,7 +203,7 @@ class CpuEnergyFunction final : public EnergyFunction {
 
 class CpuEngine final : public Engine {
  public:
-  explicit CpuEngine(int threads) : pool_(std::make_shared<ThreadPool>(threads)) {}
+  CpuEngine(int threads, Communicator ranks) : pool_(std::make_shared<ThreadPool>(threads)), ranks_(std::move(ranks)) {}
   std::string description() const override {
     const int threads = pool_->threads();
     return fmt::format("cpu {}, {} thread{}", instruction_set(), threads, threads == 1 ? "" : "s");
@@ -211,15 +213,18 @@ class CpuEngine final : public Engine {
   }
   std::unique_ptr<TrainingPrimitives> training(TrainingPlan plan, TrainingState start, std::span<const float> data,
                                                std::span<const int> labels) const override {
-    return make_training_loops(std::move(plan), std::move(start), data, labels, pool_);
+    return make_training_loops(std::move(plan), std::move(start), data, labels, pool_, ranks_);
   }
 
  private:
   std::shared_ptr<ThreadPool> pool_;
+  Communicator ranks_;
 };
 
 }  // namespace
 
-std::unique_ptr<Engine> make_engine(int threads) { return std::make_unique<CpuEngine>(threads); }
+std::unique_ptr<Engine> make_engine(int threads, Communicator ranks) {
+  return std::make_unique<CpuEngine>(threads, std::move(ranks));
+}
 
 }  // namespace ebm::cpu

@@ -5,6 +5,7 @@
 
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
+#include "host/cpu/shared_batch.hpp"
 #include "kernels/chains/replica_swap.hpp"
 #include "kernels/math/normal.hpp"
 #include "kernels/math/ordered_sum.hpp"
@@ -14,10 +15,12 @@ namespace ebm::cpu {
 namespace {
 
 // Every primitive is a parallel loop: over strips of data or chains, over rows of a layer (BatchGradient), over layers.
+// Strips are of the rows of the batch that are this rank's (SharedBatch); parameters, moments and the buffer are the
+// same on all ranks, which meet once an iteration, in conclude().
 class TrainingLoops final : public TrainingPrimitives {
  public:
   TrainingLoops(TrainingPlan plan, TrainingState start, std::span<const float> data, std::span<const int> labels,
-                std::shared_ptr<ThreadPool> pool)
+                std::shared_ptr<ThreadPool> pool, Communicator ranks)
       : plan_(std::move(plan)),
         state_(std::move(start)),
         data_(data.begin(), data.end()),
@@ -25,19 +28,21 @@ class TrainingLoops final : public TrainingPrimitives {
         pool_(std::move(pool)),
         width_(strip_width()),
         dim_(static_cast<std::size_t>(plan_.shape.dim)),
-        batch_size_(static_cast<std::size_t>(plan_.batch_size)),
         replicas_(static_cast<std::size_t>(plan_.replicas())),
+        shared_(std::move(ranks), static_cast<std::size_t>(plan_.batch_size), state_.parameters.size(),
+                plan_.chain_start == ChainStart::persistent ? replicas_ * dim_ : 0),
+        rows_(shared_.rows().count),
         network_(plan_.shape, state_.parameters),
         scratch_(make_scratch(pool_->threads(), plan_.shape, tempered())),
-        chains_(plan_.shape.dim, batch_size_ * replicas_, tempered()),
-        batch_(plan_.shape, batch_size_, 2, *pool_),
+        chains_(plan_.shape.dim, rows_ * replicas_, tempered()),
+        batch_(plan_.shape, rows_, SharedBatch::kParts, *pool_),
         gradient_(state_.parameters.size()),
         strip_stats_(chains_.count()) {
     clock_.iteration = state_.iteration;
     clock_.step_size = state_.step_size;
     if (!tempered()) return;
     std::vector<float> beta;
-    for (std::size_t c = 0; c < batch_size_; ++c) {
+    for (std::size_t c = 0; c < rows_; ++c) {
       beta.insert(beta.end(), plan_.inverse_temperatures.begin(), plan_.inverse_temperatures.end());
     }
     chains_.set_inverse_temperatures(beta);
@@ -57,10 +62,7 @@ class TrainingLoops final : public TrainingPrimitives {
     steps.difference_prob = plan_.transition.difference_prob;
     steps.data = data_.data();
     steps.n_data = data_.size() / dim_;
-    const Permutation slots =
-        plan_.chain_start == ChainStart::persistent
-            ? slot_draw(plan_.seed, clock_.iteration, static_cast<std::uint64_t>(plan_.buffer_capacity))
-            : Permutation{};
+    const Permutation slots = drawn_slots();
     if (tempered()) {
       run_replicas(slots, steps);
       return;
@@ -79,20 +81,25 @@ class TrainingLoops final : public TrainingPrimitives {
     if (clock_.stopped != 0) return;
     batch_.set_loss(kData, loss.data);
     batch_.set_loss(kSamples, loss.samples);
-    batch_.run(network_, gradient_);
+    if (shared_.shared()) {
+      batch_.run_nodes(network_, shared_.node_lengths(), shared_.node_sums());
+    } else {
+      batch_.run(network_, gradient_);
+    }
   }
 
   void conclude(const StepRules& rules) override {
     if (clock_.stopped != 0) return;
-    BatchSums sums;
-    if (rules.learns) {
-      sums.energy_data = sum(batch_.energies(kData));
-      sums.energy_samples = sum(batch_.energies(kSamples));
-      if (!labels_.empty()) sums.cross_entropy = sum(batch_.cross_entropies(kData));
-      for (const float g : gradient_) sums.gradient_square += static_cast<double>(g) * static_cast<double>(g);
-    }
     last_.chains = {};
     for (const ChainStats& s : strip_stats_) last_.chains += s;
+    if (shared_.shared()) exchange(rules.learns);
+    BatchSums sums;
+    if (rules.learns) {
+      sums.energy_data = sum(kEnergyData);
+      sums.energy_samples = sum(kEnergySamples);
+      if (!labels_.empty()) sums.cross_entropy = sum(kCrossEntropy);
+      for (const float g : gradient_) sums.gradient_square += static_cast<double>(g) * static_cast<double>(g);
+    }
     const MoveCount& own = last_.chains[Move::local];
     static_cast<IterationReport&>(last_) =
         ebm::conclude(rules, sums, plan_.batch_size, own.proposed, own.accepted, clock_);
@@ -133,12 +140,19 @@ class TrainingLoops final : public TrainingPrimitives {
   }
 
  private:
-  static constexpr std::size_t kData = 0, kSamples = 1;  // parts of the batch
+  static constexpr std::size_t kData = 0, kSamples = 1;                                 // parts of the batch
+  static constexpr std::size_t kEnergyData = 0, kEnergySamples = 1, kCrossEntropy = 2;  // sums over its rows
 
+  bool persistent() const { return plan_.chain_start == ChainStart::persistent; }
+  // By row of the whole batch.
+  Permutation drawn_slots() const {
+    if (!persistent()) return {};
+    return slot_draw(plan_.seed, clock_.iteration, static_cast<std::uint64_t>(plan_.buffer_capacity));
+  }
   // First strip of the samples in the batch.
   std::size_t samples() const { return batch_.strips_per_part(); }
   bool tempered() const { return !plan_.inverse_temperatures.empty(); }
-  // Of lane `lane` of a strip of chains: which chain of the batch it is or is a replica of, and which one.
+  // Of lane `lane` of a strip of chains: which of this rank's chains it is or is a replica of, and which one.
   struct Place {
     std::size_t chain, replica;
   };
@@ -150,12 +164,15 @@ class TrainingLoops final : public TrainingPrimitives {
     const auto r = static_cast<std::int64_t>(replica);
     return state_.buffer_x.data() + static_cast<std::size_t>(slot_row(slot, plan_.replicas(), r)) * dim_;
   }
-  std::uint64_t position(std::size_t row) const { return batch_position(clock_.iteration, plan_.batch_size, row); }
+  // Of one of this rank's rows.
+  std::uint64_t position(std::size_t row) const {
+    return batch_position(clock_.iteration, plan_.batch_size, shared_.rows().first + row);
+  }
 
   void gather_strip(std::size_t s) {
     DataOrder order(plan_.seed, data_.size() / dim_);
     float* const strip = batch_.x(s);
-    for (std::size_t lane = 0; lane < std::min(width_, batch_size_ - s * width_); ++lane) {
+    for (std::size_t lane = 0; lane < std::min(width_, rows_ - s * width_); ++lane) {
       const std::uint64_t visit = position(s * width_ + lane);
       const auto row = static_cast<std::size_t>(order.row(visit));
       for (std::size_t d = 0; d < dim_; ++d) strip[d * width_ + lane] = data_[row * dim_ + d];
@@ -186,6 +203,7 @@ class TrainingLoops final : public TrainingPrimitives {
 
   // Rounds of swaps fall between the same transitions for every slot: its chain has taken a whole number of iterations.
   void run_replicas(const Permutation& slots, const StepParameters& steps) {
+    if (rows_ == 0) return;
     pool_->run(chains_.count(), [&](std::size_t s, int thread) {
       strip_stats_[s] = {};
       strip_stats_[s].reinitialized =
@@ -206,7 +224,7 @@ class TrainingLoops final : public TrainingPrimitives {
   std::uint64_t open_chains(std::size_t s, const Permutation& slots, const StartRegion& region, float* fresh) {
     const StripState state = chains_.strip(s);
     std::fill_n(state.restarted, width_, std::uint8_t{0});
-    if (plan_.chain_start != ChainStart::persistent) {
+    if (!persistent()) {
       for (std::size_t lane = 0; lane < width_; ++lane) {
         const auto [chain, replica] = place(s, lane);
         state.ids[lane] = replica_id(position(chain), replica);
@@ -228,7 +246,7 @@ class TrainingLoops final : public TrainingPrimitives {
     std::vector<std::size_t> afresh;
     for (std::size_t lane = 0; lane < state.valid; ++lane) {
       const auto [chain, replica] = place(s, lane);
-      const std::uint64_t slot = slots(chain);
+      const std::uint64_t slot = slots(shared_.rows().first + chain);
       state.ids[lane] = replica_id(slot, replica);
       state.steps[lane] = state_.buffer_steps[slot];
       const float* const from = buffer_row(slot, replica);
@@ -254,7 +272,7 @@ class TrainingLoops final : public TrainingPrimitives {
         if (replica == 0) copy_lane(state.x + lane, batch_.x(samples() + chain / width_) + chain % width_);
       }
     }
-    if (plan_.chain_start != ChainStart::persistent) return;
+    if (!persistent()) return;
     for (std::size_t lane = 0; lane < state.valid; ++lane) {
       const std::size_t replica = place(s, lane).replica;
       const std::uint64_t slot = state.ids[lane] - replica_id(0, replica);
@@ -269,9 +287,44 @@ class TrainingLoops final : public TrainingPrimitives {
     for (std::size_t d = 0; d < dim_; ++d) to[d * width_] = from[d * width_];
   }
 
+  std::span<const float> rows_of(std::size_t sum) const {
+    if (sum == kCrossEntropy) return batch_.cross_entropies(kData);
+    return batch_.energies(sum == kEnergyData ? kData : kSamples);
+  }
   static double sum(std::span<const float> rows) {
     return ordered_sum<double>(static_cast<std::int64_t>(rows.size()),
                                [&](std::int64_t i) { return rows[static_cast<std::size_t>(i)]; });
+  }
+  double sum(std::size_t which) const { return shared_.shared() ? shared_.sum(which) : sum(rows_of(which)); }
+
+  // What each rank has done in this iteration, from everybody to everybody: statistics, gradient and slots of the
+  // buffer are then those of the whole batch.
+  void exchange(bool learns) {
+    constexpr auto kRows = static_cast<std::size_t>(kChunkRows);
+    shared_.stats() = last_.chains;
+    for (std::size_t which = 0; which < SharedBatch::kSums; ++which) {
+      const std::span<const float> rows = rows_of(which);
+      const std::span<double> sums = shared_.chunk_sums(which);
+      for (std::size_t c = 0; c < sums.size(); ++c) {
+        sums[c] = sum(rows.subspan(c * kRows, std::min(kRows, rows.size() - c * kRows)));
+      }
+    }
+    const Permutation slots = drawn_slots();
+    const std::size_t slot_floats = replicas_ * dim_;
+    for (std::size_t i = 0; persistent() && i < rows_; ++i) {
+      const std::uint64_t slot = slots(shared_.rows().first + i);
+      shared_.steps()[i] = state_.buffer_steps[slot];
+      std::copy_n(buffer_row(slot, 0), slot_floats, shared_.kept().data() + i * slot_floats);
+    }
+    shared_.exchange(learns);
+    last_.chains = shared_.all_stats();
+    if (learns) shared_.gradient(*pool_, gradient_);
+    if (!persistent()) return;
+    shared_.for_others([&](std::size_t row, std::uint64_t step, std::span<const float> x) {
+      const std::uint64_t slot = slots(row);
+      state_.buffer_steps[slot] = step;
+      std::ranges::copy(x, buffer_row(slot, 0));
+    });
   }
 
   void update_range(bool decays, std::size_t begin, std::size_t end) {
@@ -292,10 +345,12 @@ class TrainingLoops final : public TrainingPrimitives {
   std::vector<float> data_;  // [n, D], model space
   std::vector<int> labels_;
   std::shared_ptr<ThreadPool> pool_;
-  std::size_t width_, dim_, batch_size_, replicas_;
+  std::size_t width_, dim_, replicas_;
+  SharedBatch shared_;
+  std::size_t rows_;  // of the batch, this rank's
   PackedNetwork network_;
   std::vector<Scratch> scratch_;
-  ChainStrips chains_;   // [batch, replicas]
+  ChainStrips chains_;   // [rows, replicas]
   BatchGradient batch_;  // data, then samples
   std::vector<float> gradient_;
   std::vector<ChainStats> strip_stats_;
@@ -307,8 +362,9 @@ class TrainingLoops final : public TrainingPrimitives {
 
 std::unique_ptr<TrainingPrimitives> make_training_loops(TrainingPlan plan, TrainingState start,
                                                         std::span<const float> data, std::span<const int> labels,
-                                                        std::shared_ptr<ThreadPool> pool) {
-  return std::make_unique<TrainingLoops>(std::move(plan), std::move(start), data, labels, std::move(pool));
+                                                        std::shared_ptr<ThreadPool> pool, Communicator ranks) {
+  return std::make_unique<TrainingLoops>(std::move(plan), std::move(start), data, labels, std::move(pool),
+                                         std::move(ranks));
 }
 
 }  // namespace ebm::cpu

@@ -9,6 +9,6 @@ namespace ebm::cpu {
 
 std::unique_ptr<TrainingPrimitives> make_training_loops(TrainingPlan plan, TrainingState start,
                                                         std::span<const float> data, std::span<const int> labels,
-                                                        std::shared_ptr<ThreadPool> pool);
+                                                        std::shared_ptr<ThreadPool> pool, Communicator ranks);
 
 }  // namespace ebm::cpu

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "host/core/check.hpp"
 #include "host/engine/engine.hpp"
+#include "host/engine/usable_threads.hpp"
 
 #if EBMCUDA_WITH_CUDA
 #include "host/cuda/devices.hpp"
@@ -14,9 +16,8 @@
 #endif
 
 namespace ebm {
-namespace {
 
-// Threads the process may use: its affinity mask where the system has one (containers, taskset).
+// Its affinity mask where the system has one (containers, taskset).
 int usable_threads() {
 #ifdef __linux__
   cpu_set_t set;
@@ -24,8 +25,6 @@ int usable_threads() {
 #endif
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
-
-}  // namespace
 
 Device Device::cpu(int threads) {
   require(threads >= 0 && threads <= 1024, "threads", threads, "must be in 0 .. 1024 (0: all)");
@@ -69,6 +68,14 @@ Device Device::on_stream(void* stream) const {
   return device;
 }
 
+Device Device::over(Communicator ranks) const {
+  require(kind_ == Kind::cpu || ranks.size() == 1, "device", fmt::format("cuda:{}", ordinal_),
+          fmt::format("{} ranks work together on CPU devices only", ranks.size()));
+  Device device = *this;
+  device.ranks_ = std::move(ranks);
+  return device;
+}
+
 std::vector<DeviceDescription> available_devices() {
   std::vector<DeviceDescription> devices{{"cpu", make_engine(Device::cpu())->description()}};
 #if EBMCUDA_WITH_CUDA
@@ -84,6 +91,11 @@ std::vector<std::string> build_description() {
         "cuda on", cuda::compiler_detail(),
 #else
         "cuda off",
+#endif
+#if EBMCUDA_WITH_MPI
+        "mpi on",
+#else
+        "mpi off",
 #endif
   };
 }

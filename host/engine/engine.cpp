@@ -1,5 +1,7 @@
 #include "host/engine/engine.hpp"
 
+#include "host/ranks/shared_engine.hpp"
+
 namespace ebm {
 
 std::unique_ptr<Engine> make_engine(const Device& device) {
@@ -7,7 +9,8 @@ std::unique_ptr<Engine> make_engine(const Device& device) {
   if (device.kind() == Device::Kind::cuda)
     return cuda::make_engine(device.ordinal(), device.precision(), device.stream());
 #endif
-  return cpu::make_engine(device.threads());
+  auto engine = cpu::make_engine(device.threads(), device.ranks());
+  return device.ranks().size() == 1 ? std::move(engine) : shared_engine(std::move(engine), device.ranks());
 }
 
 }  // namespace ebm

@@ -214,12 +214,13 @@ class Engine {
                                                        std::span<const int> labels) const = 0;
 };
 
-// Throws ConfigError for a device this build or machine hasn't got.
+// Throws ConfigError for a device this build or machine hasn't got, or ranks whose devices differ.
 std::unique_ptr<Engine> make_engine(const Device& device);
 
-// host/cpu and host/cuda; the second exists only in builds with CUDA.
+// host/cpu and host/cuda; the second exists only in builds with CUDA. The ranks are those that training shares a batch
+// out over; all else is shared out by what make_engine puts around an engine (host/ranks/shared_engine.hpp).
 namespace cpu {
-std::unique_ptr<Engine> make_engine(int threads);
+std::unique_ptr<Engine> make_engine(int threads, Communicator ranks = {});
 }
 namespace cuda {
 std::unique_ptr<Engine> make_engine(int ordinal, Precision precision, void* stream);

@@ -35,12 +35,26 @@ std::string random_tag() {
 }
 
 // fsync can't be tried again after it failed: the kernel may have dropped the pages. EINTR is not such a failure.
-int sync(int descriptor) {
+int sync_to_disk(int descriptor) {
   int result = 0;
   do {
     result = ::fsync(descriptor);
   } while (result != 0 && errno == EINTR);
   return result;
+}
+
+[[noreturn]] void fail_at(const std::string& path, const std::string& what, int error) {
+  throw WriteError(path, fmt::format("{}: {}", what, errno_text(error)));
+}
+
+void write_all_at(int file, std::uint64_t offset, std::span<const std::byte> bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ::ssize_t n = ::pwrite(file, bytes.data(), bytes.size(), static_cast<::off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_at(path, "cannot write", errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+    offset += static_cast<std::uint64_t>(n);
+  }
 }
 
 }  // namespace
@@ -54,9 +68,9 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : shown_path_(path.str
   }
   name_ = target.filename().string();
   if (name_.empty() || name_ == "." || name_ == "..") throw WriteError(shown_path_, "does not name a file");
-  const std::string parent = target.has_parent_path() ? target.parent_path().string() : ".";
-  directory_ = Descriptor(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory_) fail(fmt::format("cannot open the directory {}", parent), errno);
+  parent_ = target.has_parent_path() ? target.parent_path().string() : ".";
+  directory_ = Descriptor(::open(parent_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory_) fail(fmt::format("cannot open the directory {}", parent_), errno);
 
   // A rename would replace a device (/dev/null) or a FIFO by a file, so those are refused like directories.
   std::optional<::mode_t> old_mode;
@@ -128,21 +142,45 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   }
 }
 
+void AtomicFile::resize(std::uint64_t bytes) {
+  while (::ftruncate(file_.get(), static_cast<::off_t>(bytes)) != 0) {
+    if (errno != EINTR) fail("cannot make room", errno);
+  }
+}
+
+void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  write_all_at(file_.get(), offset, bytes, shown_path_);
+}
+
+std::string AtomicFile::temporary() const { return parent_ + "/" + temporary_; }
+
 void AtomicFile::commit() {
-  if (sync(file_.get()) != 0) fail("cannot write to the disk", errno);
+  if (sync_to_disk(file_.get()) != 0) fail("cannot write to the disk", errno);
   // The descriptor, and with it the lock, stays open over the rename: until then the name is a temporary file's.
   if (::renameat(directory_.get(), temporary_.c_str(), directory_.get(), name_.c_str()) != 0) {
     fail("cannot put the new file in place", errno);
   }
   temporary_.clear();
   // Some file systems have no sync for directories and say EINVAL.
-  if (sync(directory_.get()) != 0 && errno != EINVAL) {
+  if (sync_to_disk(directory_.get()) != 0 && errno != EINVAL) {
     fail("the new file is in place, but its directory could not be written to the disk", errno);
   }
 }
 
-void AtomicFile::fail(const std::string& what, int error) const {
-  throw WriteError(shown_path_, fmt::format("{}: {}", what, errno_text(error)));
+void AtomicFile::fail(const std::string& what, int error) const { fail_at(shown_path_, what, error); }
+
+AtomicFilePart::AtomicFilePart(const std::string& temporary, std::string shown_path)
+    : shown_path_(std::move(shown_path)), file_(::open(temporary.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW)) {
+  if (!file_)
+    fail_at(shown_path_, fmt::format("the file that another rank began, {}, can't be opened here", temporary), errno);
+}
+
+void AtomicFilePart::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  write_all_at(file_.get(), offset, bytes, shown_path_);
+}
+
+void AtomicFilePart::sync() {
+  if (sync_to_disk(file_.get()) != 0) fail_at(shown_path_, "cannot write to the disk", errno);
 }
 
 }  // namespace ebm

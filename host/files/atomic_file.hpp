@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -31,6 +32,10 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);  // throws WriteError, for instance when the disk is full
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  // For several writers of one file (AtomicFilePart): its length, bytes in any order, and where it is until commit().
+  void resize(std::uint64_t bytes);
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  std::string temporary() const;
   // Throws WriteError. Only when the last step fails, the sync of the directory, does the new file stand already.
   void commit();
 
@@ -39,10 +44,24 @@ class AtomicFile {
   void remove_stale_temporaries() const;
   [[noreturn]] void fail(const std::string& what, int error) const;
 
+  std::string parent_;      // the target's directory
   std::string shown_path_;  // as the caller gave it, for messages
   std::string name_;        // the target's name in its directory
   std::string temporary_;   // empty: nothing to remove
   Descriptor directory_;
+  Descriptor file_;
+};
+
+// Another process's hand on a file that an AtomicFile has begun. Throws WriteError as that does, also where the file
+// can't be found.
+class AtomicFilePart {
+ public:
+  AtomicFilePart(const std::string& temporary, std::string shown_path);
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  void sync();
+
+ private:
+  std::string shown_path_;
   Descriptor file_;
 };
 

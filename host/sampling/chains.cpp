@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <utility>
 
+#include "ebmcuda/share.hpp"
 #include "host/core/check.hpp"
+#include "host/ranks/counts.hpp"
+#include "host/ranks/same.hpp"
 #include "host/sampling/loaded_energy.hpp"
 #include "host/sampling/tempering.hpp"
 #include "host/sampling/transition.hpp"
@@ -307,7 +311,10 @@ float* Chains::write_positions(void* stream) {
   return positions;
 }
 
-SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options, const Device& device) {
+namespace {
+
+// The chains that a request of sample() is about. Throws ConfigError for whatever is wrong with it.
+ChainsOptions check_request(const Mlp& model, const Sampler& sampler, const SampleOptions& options) {
   ChainsOptions chains_options;
   chains_options.n_chains = options.n_chains;
   chains_options.seed = options.seed;
@@ -321,12 +328,20 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   require(static_cast<std::uint64_t>(options.n_steps) <= left, "n_steps", options.n_steps,
           fmt::format("must be <= {}: step numbers go from first_step = {} to 2^48", left, options.first_step));
   require(options.thin >= 0, "thin", options.thin, "must be >= 0 (0: keep no trajectory)");
+  return chains_options;
+}
 
+}  // namespace
+
+SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options, const Device& device) {
+  ChainsOptions chains_options = check_request(model, sampler, options);
   const auto start = std::chrono::steady_clock::now();
   Chains chains(Energy(model, device), sampler, std::move(chains_options));
   SampleResult result;
-  // Calls of about a fifth of a second keep progress alive; how the steps are split changes no bit.
-  std::int64_t chunk = options.progress ? 16 : options.n_steps;
+  // Calls of about a fifth of a second keep progress alive; how the steps are split changes no bit. (Ranks look at one
+  // another between them.)
+  const bool watched = options.progress || device.ranks().size() > 1;
+  std::int64_t chunk = watched ? 16 : options.n_steps;
   while (result.n_steps < options.n_steps) {
     std::int64_t next = std::min(result.n_steps + std::max<std::int64_t>(chunk, 1), options.n_steps);
     if (options.thin > 0) next = std::min(next, (result.n_steps / options.thin + 1) * options.thin);
@@ -334,10 +349,10 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
     chains.run(next - result.n_steps);
     result.n_steps = next;
     if (options.thin > 0 && next % options.thin == 0) result.trajectory.push_back(chains.positions());
-    if (!options.progress) continue;
+    if (!watched) continue;
     chains.wait();  // what is timed is work done, not work queued
     const double now = seconds_since(start);
-    if (!options.progress({result.n_steps, options.n_steps, now})) break;
+    if (options.progress && !options.progress({result.n_steps, options.n_steps, now})) break;
     chunk = now - before > 0.2 ? std::max<std::int64_t>(chunk / 2, 1) : std::min(chunk * 2, options.n_steps);
   }
   result.x = chains.positions();
@@ -347,6 +362,66 @@ SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOption
   if (options.tempering) result.replicas = chains.replicas();
   result.engine = chains.energy().description();  // knows now what was compiled
   result.seconds = seconds_since(start);
+  return result;
+}
+
+namespace {
+
+void require_same(const Communicator& ranks, const Mlp& model, const Sampler& sampler, const SampleOptions& options) {
+  SameFields same;
+  same.add_model(model);
+  std::map<std::string, std::string> parameters;
+  note_sampler(sampler, &parameters);
+  for (const auto& [name, value] : parameters) same.add(name, value);
+  if (options.tempering) {
+    same.add("replicas", options.tempering->replicas);
+    same.add("swap_every", options.tempering->swap_every);
+  }
+  same.add("n_chains", options.init ? options.init->rows() : static_cast<std::size_t>(options.n_chains));
+  same.add("n_steps", options.n_steps);
+  same.add("seed", options.seed);
+  same.add("first_chain", options.first_chain);
+  same.add("first_step", options.first_step);
+  same.add("thin", options.thin);
+  if (options.init) same.add_values("init", options.init->view().values());
+  same.require(ranks);
+}
+
+}  // namespace
+
+SampleResult sample_share(const Mlp& model, const Sampler& sampler, const SampleOptions& options,
+                          const Device& device) {
+  const Communicator& ranks = device.ranks();
+  if (ranks.size() == 1) return sample(model, sampler, options, device);
+  check_request(model, sampler, options);
+  const auto n = options.init ? options.init->rows() : static_cast<std::size_t>(options.n_chains);
+  require_same(ranks, model, sampler, options);
+  const RowShare share = row_share(n, ranks);
+  SampleOptions mine = options;
+  mine.first_chain += share.first;
+  mine.n_chains = static_cast<std::int64_t>(share.count);
+  if (options.init && share.count > 0) {
+    const MatrixView rows = options.init->view().slice(share.first, share.first + share.count);
+    mine.init = Matrix(rows.rows, rows.cols, {rows.values().begin(), rows.values().end()});
+  }
+  mine.progress = [&](const SampleProgress& progress) {
+    ranks.alive();
+    return !options.progress || options.progress(progress);
+  };
+  SampleResult result;
+  if (share.count > 0) {
+    result = sample(model, sampler, mine, device.over({}));
+  } else {
+    const auto dim = static_cast<std::size_t>(model.dim());
+    result.x = Matrix(0, dim);
+    result.n_steps = options.n_steps;
+    if (options.thin > 0) result.trajectory.assign(static_cast<std::size_t>(options.n_steps / options.thin), result.x);
+  }
+  result.stats = sum_over(ranks, result.stats);
+  if (options.tempering) result.replicas = sum_over(ranks, result.replicas);
+  result.seconds = std::ranges::max(ranks.gather_value("seconds", result.seconds));
+  result.engine =
+      fmt::format("{} on each of {} ranks", ranks.gather_text("engine", result.engine).front(), ranks.size());
   return result;
 }
 

@@ -220,6 +220,7 @@ struct Trainer::State {
   Mlp model;  // shape, standardisation and notes; its parameters are the initial ones
   TrainerOptions options;
   std::uint64_t fingerprint = 0;
+  Communicator ranks;
   std::unique_ptr<Engine> engine;
   std::optional<TrainingSession> session;
   std::int64_t iteration = 0;
@@ -240,6 +241,7 @@ struct Trainer::State {
   void open(MatrixView data, std::span<const int> labels, const Device& device, TrainingState start,
             std::optional<TrainingState> last_good = {}) {
     iteration = start.iteration;
+    ranks = device.ranks();
     engine = make_engine(device);
     rows = training_rows(model, options, data, labels);
     data_spread = spread_of(rows.points.values(), rows.points.cols());
@@ -458,8 +460,10 @@ void Trainer::save_checkpoint(const std::filesystem::path& path) const {
   TrainingState now = s.session->state();
   std::optional<TrainingState> good;
   if (s.returns() && s.good.iteration != now.iteration) good = s.good;
-  write_checkpoint(path, {s.model, s.options, std::move(now), s.since_log, s.fingerprint, s.rollbacks, s.diverged,
-                          std::move(good), s.held_out ? s.held_out->state() : HeldOutState{}});
+  s.ranks.on_first("checkpoint", [&] {
+    write_checkpoint(path, {s.model, s.options, std::move(now), s.since_log, s.fingerprint, s.rollbacks, s.diverged,
+                            std::move(good), s.held_out ? s.held_out->state() : HeldOutState{}});
+  });
 }
 
 bool is_checkpoint(const std::filesystem::path& path) {

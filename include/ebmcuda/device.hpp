@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "ebmcuda/communicator.hpp"
 #include "ebmcuda/export.hpp"
 
 namespace ebm {
@@ -33,11 +34,17 @@ class EBMCUDA_API Device {
   // no CUDA). The caller keeps ownership. Throws ConfigError on a CPU device.
   Device on_stream(void* stream) const;
 
+  // The same device as one rank's part of a piece of work: what runs on it is shared out over these ranks, every one of
+  // which makes the same calls, and all get the whole result, bit for bit that of one rank. CPU devices only so far;
+  // ConfigError for another with more than one rank.
+  Device over(Communicator ranks) const;
+
   Kind kind() const noexcept { return kind_; }
   int threads() const noexcept { return threads_; }
   int ordinal() const noexcept { return ordinal_; }
   Precision precision() const noexcept { return precision_; }
   void* stream() const noexcept { return stream_; }
+  const Communicator& ranks() const noexcept { return ranks_; }
 
  private:
   Device() = default;
@@ -46,6 +53,7 @@ class EBMCUDA_API Device {
   int ordinal_ = 0;
   Precision precision_ = Precision::fp32;
   void* stream_ = nullptr;
+  Communicator ranks_;
 };
 
 struct EBMCUDA_API DeviceDescription {

@@ -91,4 +91,18 @@ class EBMCUDA_API OutOfMemory : public Error {
   std::uint64_t bytes_;
 };
 
+// Work that ranks do together (ebmcuda/communicator.hpp) can't go on: rank `rank` failed, ended, fell silent or did
+// something else.
+class EBMCUDA_API RankError : public Error {
+ public:
+  RankError(int rank, const std::string& what)
+      : Error("rank " + std::to_string(rank) + ": " + what), rank_(rank), reason_(what) {}
+  int rank() const noexcept { return rank_; }
+  const std::string& reason() const noexcept { return reason_; }
+
+ private:
+  int rank_;
+  std::string reason_;
+};
+
 }  // namespace ebm

@@ -175,7 +175,8 @@ class EBMCUDA_API Trainer {
   //   stop      DivergenceError, and the trainer is where the last report without a sign (or the start) left it
   //   rollback  it goes on from there with a quarter of the learning rate; the progress says so. After kMaxRollbacks as
   //   stop
-  // Same bits however a run is split over calls and checkpoints. With held-out data it also ends out of patience.
+  // Same bits however a run is split over calls, checkpoints and ranks; over ranks, `progress` must answer alike on
+  // all. With held-out data it also ends out of patience.
   void fit(const std::function<bool(const TrainProgress&)>& progress = {}, std::int64_t max_iterations = -1);
 
   std::int64_t iteration() const;  // iterations done
@@ -190,7 +191,8 @@ class EBMCUDA_API Trainer {
   std::optional<HeldOutSummary> held_out() const;  // nothing before the first check that gives a likelihood
   bool out_of_patience() const;
 
-  // Everything, in one safetensors file, written atomically. Throws WriteError and leaves the old file as it was.
+  // Everything, in one safetensors file, written atomically. Throws WriteError and leaves the old file as it was. Over
+  // ranks (Device::over) all call it and the first writes; the file does not say how many there were.
   void save_checkpoint(const std::filesystem::path& path) const;
 
  private:

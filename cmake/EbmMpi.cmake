@@ -1,0 +1,16 @@
+# Decides whether ranks can talk over MPI. AUTO: where an MPI is found whose programs link. The library alone uses it, and
+# only its C functions; a static library's user links it too (ebmcudaConfig.cmake).
+set(EBMCUDA_WITH_MPI OFF)
+if(NOT EBMCUDA_MPI STREQUAL "OFF")
+  set(MPI_CXX_SKIP_MPICXX ON)
+  if(EBMCUDA_MPI STREQUAL "ON")
+    find_package(MPI REQUIRED COMPONENTS CXX)
+  else()
+    find_package(MPI QUIET COMPONENTS CXX)
+  endif()
+  if(MPI_CXX_FOUND)
+    set(EBMCUDA_WITH_MPI ON)
+  endif()
+endif()
+message(STATUS "ebmcuda: MPI ${EBMCUDA_WITH_MPI}")
+set(EBMCUDA_WITH_MPI ${EBMCUDA_WITH_MPI} CACHE INTERNAL "whether ranks can talk over MPI")
