@@ -24,7 +24,7 @@ namespace ebm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::milliseconds kTogether{500};  // ranks that fail alike do so within this
+constexpr std::chrono::milliseconds kTogether{1000};  // ranks that fail alike do so within this
 constexpr std::chrono::seconds kParting{2};          // to hear of all others that they end too
 constexpr std::chrono::seconds kHeartbeat{1};
 
@@ -360,11 +360,11 @@ bool Communicator::fail(std::string_view reason) const noexcept {
   if (!state_) return false;
   State& s = *state_;
   try {
-    if (s.failure) return false;  // the others know
+    const auto said = [&](const Failure& f) { return f.rank < s.rank() && f.reason == reason; };
+    if (s.failure) return std::ranges::any_of(s.failures, said);  // everybody knows of one
     s.failure = Failure{s.rank(), std::string(reason)};
     s.tell_failure(*s.failure);
     Pause pause;
-    const auto said = [&](const Failure& f) { return f.rank < s.rank() && f.reason == reason; };
     for (const auto begin = Clock::now(); s.rank() > 0 && Clock::now() - begin < kTogether;) {
       if (std::ranges::any_of(s.failures, said)) return true;
       if (!s.look()) pause();

@@ -96,7 +96,7 @@ class EBMCUDA_API Communicator {
   // of them has failed.
   void alive() const;
   // This rank can't go on: the others' calls throw RankError with this reason. Says whether a rank before this one has
-  // failed with the same words, for which it waits half a second: one message then serves.
+  // failed with the same words, for which it waits a second: one message then serves.
   bool fail(std::string_view reason) const noexcept;
 
  private:
