@@ -43,7 +43,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 // Of several ranks that say the same the first is heard; the others are told what ended this one.
 int complain(const CLI::App* command, int status, const std::string& message, bool of_another_rank = false) {
-  if (ranks().fail(message)) return status;
+  if (!of_another_rank && ranks().fail(message)) return status;
   const std::string who = ranks().size() > 1 && !of_another_rank ? fmt::format("rank {}: ", ranks().rank()) : "";
   say(fmt::format("ebm{}{}: {}{}\n", command == nullptr ? "" : " ", command == nullptr ? "" : command->get_name(), who,
                   message));

@@ -25,7 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kTogether{1000};  // ranks that fail alike do so within this
-constexpr std::chrono::seconds kParting{2};          // to hear of all others that they end too
+constexpr std::chrono::seconds kParting{2};           // to hear of all others that they end too
 constexpr std::chrono::seconds kHeartbeat{1};
 
 enum Tag : int { kHeader, kPayload, kFailure, kAlive, kParted };
@@ -361,9 +361,8 @@ bool Communicator::fail(std::string_view reason) const noexcept {
   State& s = *state_;
   try {
     const auto said = [&](const Failure& f) { return f.rank < s.rank() && f.reason == reason; };
-    if (s.failure) return std::ranges::any_of(s.failures, said);  // everybody knows of one
-    s.failure = Failure{s.rank(), std::string(reason)};
-    s.tell_failure(*s.failure);
+    if (!s.failure) s.failure = Failure{s.rank(), std::string(reason)};
+    s.tell_failure({s.rank(), std::string(reason)});
     Pause pause;
     for (const auto begin = Clock::now(); s.rank() > 0 && Clock::now() - begin < kTogether;) {
       if (std::ranges::any_of(s.failures, said)) return true;

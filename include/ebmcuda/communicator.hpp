@@ -95,8 +95,9 @@ class EBMCUDA_API Communicator {
   // In the midst of long work: tells the others that this rank lives, at most once a second. Throws RankError when one
   // of them has failed.
   void alive() const;
-  // This rank can't go on: the others' calls throw RankError with this reason. Says whether a rank before this one has
-  // failed with the same words, for which it waits a second: one message then serves.
+  // This rank can't go on, for a reason of its own (not a RankError): the others' calls throw RankError with this
+  // reason. Says whether a rank before this one has failed with the same words, for which it waits a second: one
+  // message then serves.
   bool fail(std::string_view reason) const noexcept;
 
  private:

@@ -234,11 +234,11 @@ def case_kills(p, kills):
 
 
 def ranks_of(launcher):
-    children = pathlib.Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    """Children that have become the program: before that they are the launcher's own."""
     found = []
-    for child in map(int, children):
+    for child in map(int, pathlib.Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()):
         try:
-            if b"train" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
+            if os.readlink(f"/proc/{child}/exe").endswith("/ebm"):
                 found.append(child)
         except OSError:
             pass

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "ebmcuda/error.hpp"
 #include "host/ranks/mail.hpp"
 
 namespace ebm::test {
@@ -55,6 +56,8 @@ std::vector<std::string> on_ranks(int n, const std::function<void(const Communic
         const Communicator ranks = make_communicator(std::make_unique<ThreadMail>(boxes, r), timeout);
         try {
           task(ranks);
+        } catch (const RankError&) {
+          throw;
         } catch (const std::exception& error) {
           ranks.fail(error.what());
           throw;
