@@ -6,8 +6,8 @@ set -euo pipefail
 packages=(g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libhwy-dev libminizip-dev libcli11-dev libtomlplusplus-dev libstb-dev)
 case "${1:-build}" in
   build) ;;
-  test) packages+=(libgtest-dev libbenchmark-dev librandom123-dev librapidcheck-dev python3) ;;
-  ci) packages+=(libgtest-dev libbenchmark-dev librandom123-dev librapidcheck-dev python3 clang-format clang clang-tidy) ;;
+  test) packages+=(libgtest-dev libbenchmark-dev librandom123-dev librapidcheck-dev python3 libopenmpi-dev openmpi-bin) ;;
+  ci) packages+=(libgtest-dev libbenchmark-dev librandom123-dev librapidcheck-dev python3 libopenmpi-dev openmpi-bin clang-format clang clang-tidy) ;;
   *) echo "usage: setup.sh [build|test|ci]" >&2; exit 2 ;;
 esac
 

@@ -405,7 +405,11 @@ struct MakeCommunicator {
     Communicator ranks;
     ranks.state_ = known.lock();
     if (alone || ranks.state_) return ranks;
-    ranks = from(world_mail(), rank_timeout());
+    std::unique_ptr<Mail> mail = world_mail();
+    // Else every one would do all of the work and write the same files.
+    require(mail->size() > 1 || launched_ranks() == 1, "communicator", fmt::format("{} processes", launched_ranks()),
+            fmt::format("were started by a launcher that this MPI ({}) does not know", mail->name()));
+    ranks = from(std::move(mail), rank_timeout());
     known = ranks.state_;
     alone = !ranks.state_;
     return ranks;

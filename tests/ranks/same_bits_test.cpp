@@ -191,7 +191,7 @@ struct TrainingCase {
   const char* name;
   ebm::ChainStart start;
   std::int64_t batch;
-  bool labels = false, langevin = false, dequantize = false;
+  bool labels = false, langevin = false, dequantize = false, tempering = false;
 };
 
 ebm::TrainerOptions options_of(const TrainingCase& c) {
@@ -205,6 +205,8 @@ ebm::TrainerOptions options_of(const TrainingCase& c) {
   options.objective.buffer.reinit_prob = 0.2f;
   if (c.langevin) options.objective.sampler = ebm::LangevinDynamics{};
   if (c.dequantize) options.dequantize = 0.1f;
+  if (c.tempering) options.objective.tempering.emplace();
+  if (c.tempering) options.objective.tempering->replicas = 3;
   options.log_every = 5;
   options.seed = 9;
   return options;
@@ -292,16 +294,18 @@ TEST_P(RanksTraining, GoesOnWithAnotherNumberOfRanks) {
   EXPECT_TRUE(shared.checkpoint == alone.checkpoint);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, RanksTraining,
-                         ::testing::Values(TrainingCase{"persistent", ebm::ChainStart::persistent, 700},
-                                           TrainingCase{"chunks_for_all", ebm::ChainStart::persistent, 512},
-                                           TrainingCase{"fewer_chunks_than_ranks", ebm::ChainStart::persistent, 200,
-                                                        false, true},
-                                           TrainingCase{"one_chunk", ebm::ChainStart::persistent, 64},
-                                           TrainingCase{"from_data", ebm::ChainStart::data, 300, false, false, true},
-                                           TrainingCase{"fresh", ebm::ChainStart::fresh, 300},
-                                           TrainingCase{"labels", ebm::ChainStart::persistent, 520, true}),
-                         [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Cases, RanksTraining,
+    ::testing::Values(TrainingCase{"persistent", ebm::ChainStart::persistent, 700},
+                      TrainingCase{"chunks_for_all", ebm::ChainStart::persistent, 512},
+                      TrainingCase{"fewer_chunks_than_ranks", ebm::ChainStart::persistent, 200, false, true},
+                      TrainingCase{"one_chunk", ebm::ChainStart::persistent, 64},
+                      TrainingCase{"from_data", ebm::ChainStart::data, 300, false, false, true},
+                      TrainingCase{"fresh", ebm::ChainStart::fresh, 300},
+                      TrainingCase{"replicas", ebm::ChainStart::persistent, 300, false, false, false, true},
+                      TrainingCase{"replicas_from_data", ebm::ChainStart::data, 300, false, false, false, true},
+                      TrainingCase{"labels", ebm::ChainStart::persistent, 520, true}),
+    [](const auto& test) { return std::string(test.param.name); });
 
 TEST(RanksMismatch, OptionsDataAndModelsAreNamed) {
   const Matrix data = random_points(200, 2, 1);
