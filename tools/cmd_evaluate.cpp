@@ -191,8 +191,10 @@ void run(const EvaluateOptions& options) {
   std::string refusal = method == Method::quadrature ? add_quadrature(json, log_z, options, model, clamp, device)
                                                      : add_ais(json, log_z, options, model, device, console);
   if (options.save_log_z && log_z) {
-    save_log_z(options.model.path, model,
-               {*log_z, json["log_z_stderr"].get<double>(), json["method"].get<std::string>()});
+    ranks().on_first("log Z", [&] {
+      save_log_z(options.model.path, model,
+                 {*log_z, json["log_z_stderr"].get<double>(), json["method"].get<std::string>()});
+    });
     console.info("log Z is in {}: ebm score uses it", options.model.path.string());
   }
   if (refusal.empty() && outside > 0) {
