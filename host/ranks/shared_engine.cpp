@@ -239,8 +239,8 @@ class SharedEngine final : public Engine {
   void require_same(const TrainingPlan& plan, const TrainingState& start, std::span<const float> data,
                     std::span<const int> labels) const {
     const auto& [shape, iterations, batch_size, chain_start, transition, n_steps, energy_reg, target_acceptance,
-                 buffer_capacity, inverse_temperatures, swap_every, reinit_prob, optimizer, ema, dequantize, seed] =
-        plan;
+                 buffer_capacity, inverse_temperatures, swap_every, reinit_prob, optimizer, ema, dequantize, data_noise,
+                 seed] = plan;
     SameFields same;
     same.add_values("data", data);
     same.add_values("labels", labels);
@@ -277,6 +277,7 @@ class SharedEngine final : public Engine {
     same.add("decay", static_cast<int>(decay));
     same.add("ema", ema);
     same.add_values<float>("dequantize", dequantize);
+    same.add("data_noise", data_noise);
     same.add("seed", seed);
     const auto& [iteration, parameters, adam_m, adam_v, average, step_size, buffer_x, buffer_steps] = start;
     same.add("checkpoint", iteration);
