@@ -27,7 +27,7 @@ say "train E(x), an MLP 64-128-128-1, by maximum likelihood with persistent chai
 "$ebm" train "$out/train.npy" --dequantize 1 --out "$out/digits.safetensors" --log "$out/digits.jsonl"
 "$ebm" plot "$out/digits.jsonl" --out "$out/training.png"
 
-say "judge it: log-likelihood of the held-out digits by annealed importance sampling, beside two baselines"
+say "judge it: log-likelihood of the held-out digits by annealed importance sampling, beside baselines"
 "$ebm" evaluate "$out/digits.safetensors" "$out/held_out.npy" --train "$out/train.npy" --dequantize 1 >"$out/digits.json" ||
   echo "no point value: see $out/digits.json"
 cat "$out/digits.json"
@@ -49,6 +49,7 @@ value() { sed -n "s/^ *\"$2\": \([^,]*\),*$/\1/p" "$1" | head -n 1; }
   echo "digits, held-out log-likelihood in nats (64 dimensions, whole numbers plus uniform noise)"
   echo "  this model          $(value "$out/digits.json" mean_log_likelihood)  (standard error of log Z $(value "$out/digits.json" log_z_stderr))"
   echo "  Gaussian            $(value "$out/digits.json" gaussian)"
+  echo "  Gaussian copula     $(value "$out/digits.json" gaussian_copula)"
   echo "  Gaussian mixture    $(value "$out/digits.json" gaussian_mixture)"
   echo "two moons, fresh points"
   echo "  this model          $(value "$out/moons.json" mean_log_likelihood)"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The baselines of `ebm evaluate` beside scikit-learn's mixture of Gaussians and kernel density, on the same splits.
+"""The baselines of `ebm evaluate` beside scikit-learn's mixture of Gaussians, on the same splits.
 
     python3 bench/rivals/baselines.py BUILD_DIR [--seeds 3] [--only wine]
 
 Prints a table of mean log-likelihoods of held-out points, nats. scikit-learn gets standardised columns, the number of
-components and reg_covar by validation (five folds below 1,000 rows, one fifth above) and the best of 5 starts at the end;
-its kernels the bandwidth by three folds. Needs numpy and scikit-learn.
+components and reg_covar by validation (five folds below 1,000 rows, one fifth above), and the best of 5 starts at the end.
+Needs numpy and scikit-learn.
 """
 import argparse
 import json
@@ -18,8 +18,6 @@ import warnings
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KernelDensity
 
 PLANE = ["two_moons", "eight_gaussians", "twenty_five_gaussians", "rings", "spirals", "checkerboard"]
 OURS = ["marginals", "gaussian", "gaussian_copula", "gaussian_mixture", "factor_mixture", "kernel_density"]
@@ -83,11 +81,6 @@ def mixture(z, judged):
     return fit.score(judged), best[1]
 
 
-def kernels(z, judged):
-    search = GridSearchCV(KernelDensity(rtol=1e-4), {"bandwidth": np.geomspace(0.02, 2, 15)}, cv=3).fit(z)
-    return search.best_estimator_.score(judged) / len(judged)
-
-
 def theirs(train, test, options):
     x, y = np.load(train).astype(float), np.load(test).astype(float)
     if options:
@@ -98,7 +91,7 @@ def theirs(train, test, options):
     z, judged = (x - mean) / std, (y - mean) / std
     begin = time.perf_counter()
     value, components = mixture(z, judged)
-    return value - volume, components, kernels(z, judged) - volume, time.perf_counter() - begin
+    return value - volume, components, time.perf_counter() - begin
 
 
 def shown(value, digits):
@@ -114,8 +107,8 @@ def main():
     arguments = parser.parse_args()
     program = arguments.build / "tools" / "ebm"
     print("| data, seed | " + " | ".join(OURS) + " | components | seconds | scikit-learn mixture | components | "
-          "scikit-learn kernel density | seconds |")
-    print("|" + "---|" * (len(OURS) + 7))
+          "seconds |")
+    print("|" + "---|" * (len(OURS) + 6))
     for name in ["wine", "breast_cancer", "digits", *PLANE]:
         if arguments.only not in (None, name):
             continue
@@ -124,11 +117,11 @@ def main():
                 folder = pathlib.Path(directory)
                 train, test, options = split(program, name, seed, folder)
                 found, seconds = ours(program, train, test, options, folder)
-                value, components, kernel, their_seconds = theirs(train, test, options)
+                value, components, their_seconds = theirs(train, test, options)
             digits = 4 if name in PLANE else 2
             cells = [shown(found.get(key), digits) for key in OURS]
             cells += [str(found["gaussian_mixture_components"]), f"{seconds:.0f}", shown(value, digits), str(components),
-                      shown(kernel, digits), f"{their_seconds:.0f}"]
+                      f"{their_seconds:.0f}"]
             print(f"| {name}, {seed} | " + " | ".join(cells) + " |", flush=True)
 
 
