@@ -112,6 +112,7 @@ int main(int count, char** arguments) {
   write_file(configs / "train.toml",
              "# comment\nsteps = 1_000\nstep_size = 1e-2\nhidden = [128, 128]\nclamp = [-3, 3.5]\n"
              "sampler = \"mala\"\noverwrite = true\nprogress = false\nshare = 0.25\n");
+  write_file(configs / "unicode.toml", "step\xcd\x91s = 1\nsampler = \"\xc3\xa9\"\n");
   write_file(configs / "nested.toml", "[table]\nday = 1979-05-27T07:32:00Z\ninline = {a = [1, [2]], b = '''\nc'''}\n");
   const path logs = directory("fuzz_jsonl");
   write_file(logs / "log.jsonl",
