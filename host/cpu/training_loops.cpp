@@ -6,6 +6,7 @@
 #include "host/cpu/batch_gradient.hpp"
 #include "host/cpu/chain_strips.hpp"
 #include "host/cpu/shared_batch.hpp"
+#include "host/engine/ladders.hpp"
 #include "kernels/chains/replica_swap.hpp"
 #include "kernels/math/normal.hpp"
 #include "kernels/math/ordered_sum.hpp"
@@ -40,12 +41,7 @@ class TrainingLoops final : public TrainingPrimitives {
         strip_stats_(chains_.count()) {
     clock_.iteration = state_.iteration;
     clock_.step_size = state_.step_size;
-    if (!tempered()) return;
-    std::vector<float> beta;
-    for (std::size_t c = 0; c < rows_; ++c) {
-      beta.insert(beta.end(), plan_.inverse_temperatures.begin(), plan_.inverse_temperatures.end());
-    }
-    chains_.set_inverse_temperatures(beta);
+    if (tempered()) chains_.set_inverse_temperatures(ladders(plan_, rows_));
   }
 
   // ------------------------------------------------------------------------------------------- parts of an iteration

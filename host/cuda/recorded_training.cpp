@@ -58,7 +58,6 @@ class RecordedTraining final : public TrainingPrimitives {
         batch_labels_(context_, labels.empty() ? 0 : static_cast<std::size_t>(plan_.batch_size)),
         energy_(context_, static_cast<std::size_t>(2 * plan_.batch_size)),
         cross_entropy_(context_, batch_labels_.size()),
-        chains_plan_(network_, {.rows = rows_of(plan_.transition.kind)}, plan_.batch_size),
         gradient_(network_, 2, plan_.batch_size),
         squares_(context_, norm_blocks(network_.view().parameters)),
         ring_(context_, kRing),
@@ -68,7 +67,11 @@ class RecordedTraining final : public TrainingPrimitives {
     const DeviceClock clock = clock_of(start);
     clock_ = DeviceArray<DeviceClock>(context_, std::span<const DeviceClock>(&clock, 1));
     const bool tempered = !plan_.inverse_temperatures.empty();
-    if (tempered) replicas_.emplace(context_, network_, plan_);
+    if (tempered) {
+      replicas_.emplace(context_, network_, plan_);
+    } else {
+      chains_plan_.emplace(network_, TileNeeds{.rows = rows_of(plan_.transition.kind)}, plan_.batch_size);
+    }
     if (mma_ != nullptr && !mma_->serves(plan_.transition.kind, tempered)) mma_.reset();
     if (mma_ != nullptr) mma_->prepare(step_view(), tempered);  // a capture cannot hold a compilation
   }
@@ -98,7 +101,7 @@ class RecordedTraining final : public TrainingPrimitives {
     } else if (mma_ != nullptr) {
       mma_->launch(chains_view(), step_view(), plan_.n_steps, counts, recording_);
     } else {
-      context_->check(launch_chains(chains_plan_.plan(), network_.view(), chains_view(), step_view(), plan_.n_steps,
+      context_->check(launch_chains(chains_plan_->plan(), network_.view(), chains_view(), step_view(), plan_.n_steps,
                                     counts, recording_),
                       "launching the chains");
     }
@@ -259,7 +262,8 @@ class RecordedTraining final : public TrainingPrimitives {
   DeviceArray<int> batch_labels_;
   DeviceArray<float> energy_, cross_entropy_;
   DeviceArray<DeviceClock> clock_;
-  OwnedPlan chains_plan_;
+  // One or the other:
+  std::optional<OwnedPlan> chains_plan_;
   std::optional<TrainingReplicas> replicas_;
   BatchGradient gradient_;
   DeviceArray<double> squares_;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "host/engine/ladders.hpp"
 #include "kernels/chains/batch_replicas.hpp"
 #include "kernels/chains/replica_swap.hpp"
 
@@ -9,14 +10,6 @@ namespace ebm::cuda {
 namespace {
 
 std::size_t rows_of(const TrainingPlan& plan) { return static_cast<std::size_t>(plan.batch_size * plan.replicas()); }
-
-std::vector<float> ladder_of_each(const TrainingPlan& plan) {
-  std::vector<float> beta;
-  for (std::int64_t c = 0; c < plan.batch_size; ++c) {
-    beta.insert(beta.end(), plan.inverse_temperatures.begin(), plan.inverse_temperatures.end());
-  }
-  return beta;
-}
 
 }  // namespace
 
@@ -30,7 +23,7 @@ TrainingReplicas::TrainingReplicas(std::shared_ptr<const Context> context, const
       x_(context_, rows_of(plan) * static_cast<std::size_t>(plan.shape.dim)),
       energy_(context_, rows_of(plan)),
       gradient_(context_, x_.size()),
-      beta_(context_, std::span<const float>(ladder_of_each(plan))),
+      beta_(context_, std::span<const float>(ladders(plan, static_cast<std::size_t>(plan.batch_size)))),
       ids_(context_, rows_of(plan)),
       steps_(context_, rows_of(plan)),
       places_(context_, static_cast<std::size_t>(plan.batch_size)),
