@@ -58,7 +58,7 @@ void apply_config(CLI::App& command, const std::filesystem::path& path) {
   if (!std::filesystem::is_regular_file(path)) throw FormatError(path.string(), "no such file");
   std::ifstream file(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) throw FormatError(path.string(), "cannot be read");
+  if (!file.is_open() || file.bad()) throw FormatError(path.string(), "cannot be read");
   apply_config(command, text, path.string());
 }
 
