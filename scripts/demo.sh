@@ -44,6 +44,17 @@ say "two moons: a density whose best attainable log-likelihood is known exactly 
 cat "$out/moons.json"
 "$ebm" plot "$out/moons.safetensors" --density two_moons --out "$out/two_moons.png"
 
+say "anomalies: 30 measurements of cell nuclei; trained on benign ones alone, asked about benign and malignant ones"
+# Column 30 becomes 1 for malignant. Of the benign rows three fifths train, one fifth sets the threshold, one fifth and all
+# malignant rows are the test.
+awk -F, -v OFS=, -v to="$out/nuclei_" 'NR > 1 {
+  $31 = 1 - $31
+  print > (to ($31 == 1 || NR % 5 == 4 ? "test" : NR % 5 < 3 ? "train" : "held_out") ".csv")
+}' data/breast_cancer.csv
+"$ebm" train "$out/nuclei_train.csv" --columns 0:30 --out "$out/nuclei.safetensors"
+"$ebm" score "$out/nuclei.safetensors" "$out/nuclei_test.csv" --label-column 30 --held-out "$out/nuclei_held_out.csv" \
+  --out "$out/nuclei_scores.csv" --picture "$out/anomalies.png" >"$out/nuclei.json"
+
 value() { sed -n "s/^ *\"$2\": \([^,]*\),*$/\1/p" "$1" | head -n 1; }
 {
   echo "digits, held-out log-likelihood in nats (64 dimensions, whole numbers plus uniform noise)"
@@ -54,7 +65,10 @@ value() { sed -n "s/^ *\"$2\": \([^,]*\),*$/\1/p" "$1" | head -n 1; }
   echo "two moons, fresh points"
   echo "  this model          $(value "$out/moons.json" mean_log_likelihood)"
   echo "  best attainable     -1.007584"
+  echo "malignant cell nuclei told from benign ones, trained on benign ones alone"
+  echo "  area under the ROC curve  $(value "$out/nuclei.json" auroc)"
+  echo "  detected                  $(value "$out/nuclei.json" detection_rate) at a false-alarm rate of $(sed -n '/detection/,$ s/^ *"false_alarm_rate": \([^,]*\),*$/\1/p' "$out/nuclei.json")"
 } >"$out/summary.txt"
 say "summary ($out/summary.txt)"
 cat "$out/summary.txt"
-echo "pictures: $out/samples.png $out/two_moons.png $out/training.png"
+echo "pictures: $out/samples.png $out/two_moons.png $out/anomalies.png $out/training.png"

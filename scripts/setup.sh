@@ -7,7 +7,7 @@ packages=(g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libhwy-dev libmini
 case "${1:-build}" in
   build) ;;
   test) packages+=(libgtest-dev libbenchmark-dev librandom123-dev librapidcheck-dev python3 libopenmpi-dev openmpi-bin) ;;
-  ci) packages+=(libgtest-dev libbenchmark-dev librandom123-dev librapidcheck-dev python3 libopenmpi-dev openmpi-bin clang-format clang clang-tidy) ;;
+  ci) packages+=(libgtest-dev libbenchmark-dev librandom123-dev librapidcheck-dev python3 libopenmpi-dev openmpi-bin clang-format clang clang-tidy ccache) ;;
   *) echo "usage: setup.sh [build|test|ci]" >&2; exit 2 ;;
 esac
 
