@@ -47,6 +47,9 @@ void TrainSettings::add(CommandLine& line) {
       "--chain-start", chain_start, [](auto text, auto field) { return parse_chain_start(text, field); },
       "persistent (replay buffer), data (CD-K) or fresh (default persistent)");
   line.add("--buffer-size", buffer_size, "N", "slots of the replay buffer (default 10000)");
+  line.add_choice(
+      "--buffer-start", buffer_start, [](auto text, auto field) { return parse_buffer_start(text, field); },
+      "where its slots begin: uniform (+-3 deviations), gaussian or data (default by D)");
   line.add("--reinit-prob", reinit_prob, "P",
            "a drawn slot starts afresh with this probability (default 0.05 for langevin)");
   line.add("--difference-prob", difference_prob, "J",
@@ -100,11 +103,13 @@ TrainerOptions TrainSettings::apply(TrainerOptions base, std::optional<std::uint
   if (objective.chain_start != ChainStart::persistent) {
     const std::string why = "only --chain-start persistent has a replay buffer";
     if (buffer_size) throw ConfigError("--buffer-size", fmt::format("{}", *buffer_size), why);
+    if (buffer_start) throw ConfigError("--buffer-start", std::string(to_string(*buffer_start)), why);
     if (reinit_prob) throw ConfigError("--reinit-prob", fmt::format("{}", *reinit_prob), why);
   }
   assign(objective.n_steps, langevin_steps);
   assign(objective.buffer.capacity, buffer_size);
   assign(objective.buffer.reinit_prob, reinit_prob);
+  assign(objective.buffer_start, buffer_start);
   assign(objective.energy_reg, energy_reg);
   assign(objective.difference_prob, difference_prob);
   assign(base.iterations, steps);
@@ -190,6 +195,7 @@ SettingList settings_of(const TrainerOptions& options, const MlpShape& shape, Tr
   add("langevin-steps", objective.n_steps);
   add("buffer-size", objective.buffer.capacity);
   add("reinit-prob", objective.buffer.reinit_prob);
+  add("buffer-start", to_string(objective.buffer_start));
   add("difference-prob", objective.difference_prob);
   add("energy-reg", objective.energy_reg);
   add("steps", options.iterations);

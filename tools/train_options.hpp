@@ -27,6 +27,7 @@ struct TrainSettings {
   // objective
   SamplerOptions sampler;
   std::optional<ChainStart> chain_start;
+  std::optional<BufferStart> buffer_start;
   std::optional<std::int64_t> langevin_steps, buffer_size;
   std::optional<float> energy_reg, difference_prob, reinit_prob;
   std::optional<std::string> target_acceptance;  // a number, or off

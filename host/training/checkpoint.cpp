@@ -85,7 +85,8 @@ void visit_tempering(Archive& archive, auto& tempering) {
 
 template <class Archive, class Struct>
 void visit_objective(Archive& archive, Struct& objective) {
-  auto& [chain_start, sampler, n_steps, energy_reg, difference_prob, target_acceptance, buffer, tempering] = objective;
+  auto& [chain_start, sampler, n_steps, energy_reg, difference_prob, target_acceptance, buffer, tempering,
+         buffer_start] = objective;
   archive("objective.chain_start", chain_start);
   visit_sampler(archive, sampler);
   archive("objective.n_steps", n_steps);
@@ -95,6 +96,7 @@ void visit_objective(Archive& archive, Struct& objective) {
   auto& [capacity, reinit_prob] = buffer;
   archive("buffer.capacity", capacity);
   archive("buffer.reinit_prob", reinit_prob);
+  if (archive.since(4)) archive("buffer.start", buffer_start);
   visit_tempering(archive, tempering);
 }
 

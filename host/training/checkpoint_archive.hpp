@@ -24,7 +24,7 @@ namespace ebm {
 constexpr std::string_view kCheckpointFormat = "ebmcuda checkpoint";
 // 1: until version 0.1 of the library, without divergence policies; 2: without data_noise. All are read; the last is
 // written.
-constexpr std::string_view kCheckpointVersions[] = {"1", "2", "3"};
+constexpr std::string_view kCheckpointVersions[] = {"1", "2", "3", "4"};
 constexpr std::string_view kUnset = "unset";  // an option without a value
 constexpr std::string_view kNotePrefix = "note.";
 
@@ -64,6 +64,10 @@ inline bool from_text(std::string_view text, SamplerKind& value) {
 }
 inline bool from_text(std::string_view text, ChainStart& value) {
   value = parse_chain_start(text);
+  return true;
+}
+inline bool from_text(std::string_view text, BufferStart& value) {
+  value = parse_buffer_start(text);
   return true;
 }
 inline bool from_text(std::string_view text, TransformKind& value) {

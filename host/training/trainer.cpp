@@ -15,9 +15,9 @@
 #include "host/training/checkpoint.hpp"
 #include "host/training/checkpoint_archive.hpp"
 #include "host/training/held_out.hpp"
+#include "host/training/initial_chains.hpp"
 #include "host/training/iteration.hpp"
 #include "host/training/training_rows.hpp"
-#include "kernels/chains/replica_swap.hpp"
 #include "kernels/math/learning_rate.hpp"
 
 namespace ebm {
@@ -71,24 +71,7 @@ TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options, int roll
   return plan;
 }
 
-// The positions [capacity, replicas, D] of a buffer: `chains` are replica 0's, and start_of(id of its first chain)
-// gives those of another.
-std::vector<float> with_replicas(MatrixView chains, std::int64_t replicas,
-                                 const std::function<Matrix(std::uint64_t)>& start_of) {
-  const std::size_t capacity = chains.rows, dim = chains.cols, stride = static_cast<std::size_t>(replicas) * dim;
-  std::vector<float> all(capacity * stride);
-  const auto set_replica = [&](std::size_t r, MatrixView x) {
-    for (std::size_t c = 0; c < capacity; ++c) std::ranges::copy(x.row(c), &all[c * stride + r * dim]);
-  };
-  set_replica(0, chains);
-  for (std::int64_t r = 1; r < replicas; ++r) {
-    const Matrix x = start_of(replica_id(0, static_cast<std::uint64_t>(r)));
-    set_replica(static_cast<std::size_t>(r), x);
-  }
-  return all;
-}
-
-TrainingState initial_state(const Mlp& model, const TrainerOptions& options) {
+TrainingState initial_state(const Mlp& model, const TrainerOptions& options, MatrixView data) {
   TrainingState state;
   state.parameters.assign(model.parameters().begin(), model.parameters().end());
   state.adam_m.assign(state.parameters.size(), 0.0f);
@@ -96,12 +79,8 @@ TrainingState initial_state(const Mlp& model, const TrainerOptions& options) {
   if (options.ema > 0) state.ema = state.parameters;
   state.step_size = step_size_of(options.objective.sampler);
   if (options.objective.chain_start == ChainStart::persistent) {
-    const ReplayBuffer buffer(model, options.objective.buffer, options.seed, options.objective.sampler);
-    state.buffer_steps = buffer.steps();
-    state.buffer_x = with_replicas(buffer.positions(), options.objective.replicas(), [&](std::uint64_t first_chain) {
-      return uniform_start_in(model, resolve(options.objective.sampler, model), buffer.options().capacity, options.seed,
-                              first_chain);
-    });
+    state.buffer_steps.assign(static_cast<std::size_t>(options.objective.buffer.capacity), 0);
+    state.buffer_x = initial_chains(model, options, data);
   }
   return state;
 }
@@ -172,7 +151,10 @@ void ContrastiveDivergence::validate(int dim) const {
     require(*target_acceptance > 0 && *target_acceptance < 1, "target_acceptance", *target_acceptance,
             "must be in (0, 1)");
   }
-  if (chain_start == ChainStart::persistent) buffer.validate();
+  if (chain_start == ChainStart::persistent) {
+    buffer.validate();
+    require(to_string(buffer_start) != "?", "buffer_start", static_cast<int>(buffer_start), "is not a BufferStart");
+  }
   if (!tempering) return;
   tempering->validate();
   require(is_metropolis(kind_of(sampler)), "tempering", to_string(kind_of(sampler)),
@@ -325,7 +307,7 @@ Trainer::Trainer(Mlp model, MatrixView data, TrainerOptions options, const Devic
   check_labels(s.model.shape(), labels, data.rows);
   if (held_out.rows > 0) require_points("held_out", held_out, s.model.dim());
   s.fingerprint = fingerprint_of(data, labels);
-  s.open(data, labels, device, initial_state(s.model, s.options));
+  s.open(data, labels, device, initial_state(s.model, s.options, data));
   s.judge_by(data, held_out, device, {.fingerprint = fingerprint_of(held_out, {})});
 }
 

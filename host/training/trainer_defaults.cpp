@@ -19,6 +19,7 @@ TrainerOptions TrainerOptions::defaults(int dim, std::size_t n_data) {
     options.iterations = 6000;
   } else {
     objective.n_steps = 10;
+    objective.buffer_start = BufferStart::gaussian;  // a cube's corners are far from everything in many dimensions
     // Few rows are soon learnt by heart: weight decay that falls with their number, and a short run below a thousand.
     constexpr double kRowsPerDecay = 430;
     constexpr std::size_t kFewRows = 1000;

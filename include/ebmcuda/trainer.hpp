@@ -35,6 +35,15 @@ enum class ChainStart {
 EBMCUDA_API std::string_view to_string(ChainStart start);
 EBMCUDA_API ChainStart parse_chain_start(std::string_view name, std::string_view field = "chain_start");
 
+// Where the slots of the replay buffer are before the first iteration, model space, inside the sampler's clamp.
+enum class BufferStart {
+  uniform,   // within 3 standard deviations per dimension (Du and Mordatch 2019), where a restarted chain starts too
+  gaussian,  // N(0, I)
+  data,      // a training point each
+};
+EBMCUDA_API std::string_view to_string(BufferStart start);
+EBMCUDA_API BufferStart parse_buffer_start(std::string_view name, std::string_view field = "buffer_start");
+
 struct EBMCUDA_API ContrastiveDivergence {
   ChainStart chain_start = ChainStart::persistent;
   Sampler sampler = Mala{};
@@ -51,6 +60,7 @@ struct EBMCUDA_API ContrastiveDivergence {
   // one fitted to the energy of the first iteration would not fit the next.
   std::optional<Tempering> tempering{};
   std::int64_t replicas() const { return tempering ? tempering->replicas : 1; }
+  BufferStart buffer_start = BufferStart::uniform;  // persistent chains only
 
   void validate(int dim) const;
 };

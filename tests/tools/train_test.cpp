@@ -79,6 +79,8 @@ TEST_F(Train, EveryOptionReachesTheTrainer) {
       {"--chain-start", "data"},
       {"--chain-start", "fresh"},
       {"--buffer-size", "16"},
+      {"--buffer-start", "gaussian"},
+      {"--buffer-start", "data"},
       {"--reinit-prob", "1"},
       {"--target-acceptance", "0.95"},
       {"--target-acceptance", "off"},

@@ -148,6 +148,7 @@ TEST_F(WrongRequests, NumbersOutOfRange) {
       {"--sampler", {"nuts", "Tempering"}},
       {"--decay", {"step"}},
       {"--chain-start", {"cold"}},
+      {"--buffer-start", {"warm", ""}},
       {"--checkpoint-every", {"10"}},  // without --checkpoint
       {"--stop-at", {"10"}},
   };
@@ -172,6 +173,8 @@ TEST_F(WrongRequests, OptionsThatDoNotGoTogether) {
   expect_wrong_request(train({"--sampler", "langevin", "--target-acceptance", "0.7"}), {"--target-acceptance", "mala"});
   expect_wrong_request(train({"--chain-start", "data", "--buffer-size", "500"}), {"--buffer-size", "persistent"});
   expect_wrong_request(train({"--chain-start", "fresh", "--reinit-prob", "0.1"}), {"--reinit-prob", "persistent"});
+  expect_wrong_request(train({"--chain-start", "data", "--buffer-start", "data"}),
+                       {"--buffer-start = data", "persistent"});
   expect_wrong_request(train({"--init-model", "m.safetensors", "--hidden", "9"}), {"--hidden = 9", "--init-model"});
   expect_wrong_request(train({"--init-model", "m.safetensors", "--init-scale", "2"}), {"--init-scale"});
   expect_wrong_request(train({"--init-model", "m.safetensors", "--standardize"}), {"--transform", "--init-model"});

@@ -49,6 +49,7 @@ Checkpoint full_checkpoint(bool mala) {
   o.objective.difference_prob = 0.2f;
   o.objective.target_acceptance = 0.55f;
   o.objective.buffer = {.capacity = 3, .reinit_prob = 0.07f};
+  o.objective.buffer_start = BufferStart::data;
   o.optimizer = {.learning_rate = 1e-4f,
                  .beta1 = 0.8f,
                  .beta2 = 0.95f,
@@ -118,7 +119,8 @@ void expect_same_options(const TrainerOptions& a, const TrainerOptions& b) {
   expect_same_sampler(p.sampler, q.sampler);
   EXPECT_TRUE(p.chain_start == q.chain_start && p.n_steps == q.n_steps && p.energy_reg == q.energy_reg &&
               p.difference_prob == q.difference_prob && p.target_acceptance == q.target_acceptance &&
-              p.buffer.capacity == q.buffer.capacity && p.buffer.reinit_prob == q.buffer.reinit_prob);
+              p.buffer.capacity == q.buffer.capacity && p.buffer.reinit_prob == q.buffer.reinit_prob &&
+              p.buffer_start == q.buffer_start);
   const auto &m = a.optimizer, &n = b.optimizer;
   EXPECT_TRUE(m.learning_rate == n.learning_rate && m.beta1 == n.beta1 && m.beta2 == n.beta2 &&
               m.epsilon == n.epsilon && m.weight_decay == n.weight_decay && m.grad_norm_clip == n.grad_norm_clip &&
@@ -409,8 +411,8 @@ TEST_F(CheckpointMistakes, OtherFilesAreToldApart) {
   EXPECT_TRUE(
       contains(message_of<FormatError>([&] { Mlp::load(directory_ / "good"); }), "format is 'ebmcuda checkpoint'"));
   Parts parts = good();
-  parts.metadata["version"] = "4";
-  EXPECT_TRUE(contains(refusal(parts), "version is '4'; this library reads 1, 2, 3"));
+  parts.metadata["version"] = "5";
+  EXPECT_TRUE(contains(refusal(parts), "version is '5'; this library reads 1, 2, 3, 4"));
   EXPECT_TRUE(contains(message_of<FormatError>([&] { read_checkpoint(directory_ / "none"); }), "No such file"));
 }
 
@@ -422,7 +424,7 @@ TEST_F(CheckpointMistakes, TheFirstVersionIsReadWithDefaultsForWhatItLacks) {
     return field.first.starts_with("run.") || field.first.starts_with("held_out.") ||
            field.first == "trainer.on_divergence" || field.first == "trainer.data_noise" ||
            field.first == "good.state.iteration" || field.first == "good.state.step_size" ||
-           field.first == "data.transform";
+           field.first == "data.transform" || field.first == "buffer.start";
   });
   std::erase_if(parts.tensors, [](const auto& tensor) {
     return tensor.first.starts_with("good.") || tensor.first.starts_with("held_out.");
@@ -437,6 +439,7 @@ TEST_F(CheckpointMistakes, TheFirstVersionIsReadWithDefaultsForWhatItLacks) {
   EXPECT_EQ(read.model.standardization(), expected.model.standardization());
   EXPECT_EQ(read.options.on_divergence, OnDivergence::warn);
   EXPECT_EQ(read.options.data_noise, 0);
+  EXPECT_EQ(read.options.objective.buffer_start, BufferStart::uniform);
   EXPECT_EQ(read.rollbacks, 0);
   EXPECT_FALSE(read.good);
 }

@@ -28,6 +28,12 @@ TEST(TrainerDefaults, ThePlaneIsTheSameForAnyNumber) {
   EXPECT_EQ(many.optimizer.weight_decay, 0.0f);
 }
 
+TEST(TrainerDefaults, ChainsBeginAroundTheMiddleAboveThreeDimensions) {
+  EXPECT_EQ(TrainerOptions::defaults(2).objective.buffer_start, BufferStart::uniform);
+  EXPECT_EQ(TrainerOptions::defaults(3).objective.buffer_start, BufferStart::uniform);
+  EXPECT_EQ(TrainerOptions::defaults(4).objective.buffer_start, BufferStart::gaussian);
+}
+
 TEST(TrainerDefaults, AreValid) {
   for (const int dim : {1, 2, 3, 4, 64, 1024}) {
     for (const std::size_t n : {std::size_t{1}, std::size_t{999}, std::size_t{1000}, std::size_t{1'000'000}}) {
