@@ -35,6 +35,7 @@ StripState ChainStrips::strip(std::size_t s) {
   state.steps = steps_.data() + first;
   state.restarted = restarted_.data() + first;
   state.valid = valid(s);
+  if (!fixed_.empty()) state.fixed = fixed_.data() + s * strip_floats();
   if (!kept_energy_.empty()) {
     state.energy = kept_energy_.data() + first;
     state.base_energy = state.energy + padded();
@@ -64,9 +65,26 @@ void ChainStrips::store(std::span<float> x) const {
 void ChainStrips::start_uniform(std::uint64_t seed, const StartRegion& region, ThreadPool& pool) {
   pool.run(n_strips_, [&](std::size_t s, int) {
     const StripState state = strip(s);
-    uniform_start_strip(seed, dim_, region, state.ids, state.steps, state.x);
+    if (state.fixed == nullptr) {
+      uniform_start_strip(seed, dim_, region, state.ids, state.steps, state.x);
+      return;
+    }
+    AlignedVector<float> start(strip_floats());
+    uniform_start_strip(seed, dim_, region, state.ids, state.steps, start.data());
+    for (std::size_t i = 0; i < start.size(); ++i) {
+      if (state.fixed[i] == 0) state.x[i] = start[i];
+    }
   });
   known_ = false;
+}
+
+void ChainStrips::fix(std::span<const std::uint8_t> fixed) {
+  fixed_.assign(x_.size(), 0.0f);
+  const auto dim = static_cast<std::size_t>(dim_);
+  for (std::size_t i = 0; i < n_; ++i) {
+    float* const lane = fixed_.data() + i / width_ * strip_floats() + i % width_;
+    for (std::size_t k = 0; k < dim; ++k) lane[k * width_] = fixed[i * dim + k] != 0 ? 1.0f : 0.0f;
+  }
 }
 
 void ChainStrips::set_inverse_temperatures(std::span<const float> beta) {

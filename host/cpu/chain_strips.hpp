@@ -20,8 +20,8 @@ struct PackedBase {
   BaseView view() const { return {mean.data(), &root, &root_transposed}; }
 };
 
-// Memory per chain: D floats and two 64-bit numbers and a flag; 2 D + 2 floats more
-// where E and its gradient are kept.
+// Memory per chain: D floats and two 64-bit numbers and a flag; 2 D + 2 floats more where E and its gradient are kept,
+// D more with fixed coordinates.
 class ChainStrips {
  public:
   ChainStrips(int dim, std::size_t n, bool keeps = false);
@@ -39,6 +39,8 @@ class ChainStrips {
   void set_ids(std::span<const std::uint64_t> ids);
   void set_steps(std::span<const std::uint64_t> steps);
   std::uint64_t step(std::size_t i) const { return steps_[i]; }
+  // ChainSet::fix.
+  void fix(std::span<const std::uint8_t> fixed);
   // One for each chain, which must keep E and its gradient.
   void set_inverse_temperatures(std::span<const float> beta);
   void load(std::span<const float> x);
@@ -72,6 +74,7 @@ class ChainStrips {
   AlignedVector<float> kept_energy_;    // with a base: E, then E0
   AlignedVector<float> kept_gradient_;  // with a base: per strip grad E, then grad E0
   bool known_ = false;
+  AlignedVector<float> fixed_;          // with fixed coordinates
   AlignedVector<float> beta_;           // with inverse temperatures
   std::vector<std::uint8_t> from_hot_;  // with inverse temperatures: the state was in the last replica since the first
   ReplicaStats replica_stats_;

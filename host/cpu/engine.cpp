@@ -34,6 +34,7 @@ class CpuChainSet final : public ChainSet {
   void start_uniform(const Transition& transition) override {
     chains_.start_uniform(seed_, start_region(transition), *pool_);
   }
+  void fix(std::span<const std::uint8_t> fixed) override { chains_.fix(fixed); }
 
   void run(const Transition& transition, std::int64_t n, float beta) override {
     StepParameters parameters = step_parameters(transition, seed_);

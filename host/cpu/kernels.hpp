@@ -43,6 +43,7 @@ struct StripState {
   std::uint8_t* restarted;  // [width]
   std::size_t valid;        // chains that exist; lanes beyond are padding
   const float* beta;        // [width] inverse temperatures, or null: StepParameters::beta for all, temperature 1
+  const float* fixed;       // [D][width] 1 where a coordinate stays, 0 elsewhere; or null: none does
   // For chains that keep them: of the positions x, from call to call. All null otherwise; E0's without a base.
   float* energy;         // [width] E
   float* base_energy;    // [width] E0

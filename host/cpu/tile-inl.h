@@ -121,6 +121,8 @@ void UniformStartStrip(std::uint64_t seed, int dim, const StartRegion& region, c
 
 // ---------------------------------------------------------------------------------------------------------- the tile
 
+// kFixes: chains with fixed coordinates, StripState::fixed.
+template <bool kFixes>
 class StripTile {
  public:
   static constexpr int kGroups = static_cast<int>(kStripVectors);
@@ -192,10 +194,12 @@ class StripTile {
     if (HWY_UNLIKELY(4 * b + 4 > dim_)) {
       for (int i = dim_ - 4 * b; i < 4; ++i) n.v[i] = zero();
     }
-    return n;
+    return hold(g, b, n, zero_block());
   }
   HWY_INLINE Block uniform_start(int g, std::int64_t offset, int b) {
-    return start_block(counters(g, offset), p_.seed, p_.start, dim_, b);
+    const Block start = start_block(counters(g, offset), p_.seed, p_.start, dim_, b);
+    if constexpr (kFixes) return hold(g, b, start, get(kX, g, b));
+    return start;
   }
 
   HWY_INLINE Block clip(const Block& g) const {
@@ -212,9 +216,22 @@ class StripTile {
     return x;
   }
   HWY_INLINE Bool outside_clamp(int b, const Block& x) const {
-    return outside(b, x, {p_.clamp_lo, p_.clamp_hi}, std::numeric_limits<float>::infinity());
+    Mask out = hn::FirstN(F(), 0);
+    for (int i = 0; i < 4 && 4 * b + i < dim_; ++i) {
+      out =
+          hn::Or(out, outside(4 * b + i, x.v[i].v, {p_.clamp_lo, p_.clamp_hi}, std::numeric_limits<float>::infinity()));
+    }
+    return {out};
   }
-  HWY_INLINE Bool outside_start(int b, const Block& x) const { return outside(b, x, p_.start, kStartRadius); }
+  HWY_INLINE Bool outside_start(int g, int b, const Block& x) const {
+    Mask out = hn::FirstN(F(), 0);
+    for (int i = 0; i < 4 && 4 * b + i < dim_; ++i) {
+      Mask here = outside(4 * b + i, x.v[i].v, p_.start, kStartRadius);
+      if constexpr (kFixes) here = hn::AndNot(fixed(g, b, i), here);
+      out = hn::Or(out, here);
+    }
+    return {out};
+  }
 
   // One worker has all dimensions of its chains.
   HWY_INLINE Real sum(Real part) const { return part; }
@@ -278,7 +295,14 @@ class StripTile {
       trouble[g] = zero();
       watch(trouble[g], Real{hn::Load(F(), energy + lane(g))});
       const int blocks = end_block();
-      for (int b = 0; b < blocks; ++b) set(kX, g, b, update(g, b, get(kX, g, b), get(kGradient, g, b)));
+      for (int b = 0; b < blocks; ++b) {
+        const Block next = update(g, b, get(kX, g, b), get(kGradient, g, b));
+        if constexpr (kFixes) {
+          set(kX, g, b, hold(g, b, next, get(kX, g, b)));
+        } else {
+          set(kX, g, b, next);
+        }
+      }
     }
   }
   HWY_INLINE Block descend(int, int, const Block& x, const Slope& slope, Real& trouble) const {
@@ -291,7 +315,10 @@ class StripTile {
     HWY_ALIGN float own[kStrip];
     if (!keeps()) {
       EvaluateStrip(network_, rows_[from], scratch_.buffers, own, rows_[to]);
-      for (int g = 0; g < kGroups; ++g) energy[g].v = hn::Load(F(), own + lane(g));
+      for (int g = 0; g < kGroups; ++g) {
+        energy[g].v = hn::Load(F(), own + lane(g));
+        zero_fixed(g, to);
+      }
       return;
     }
     EvaluateStrip(network_, rows_[from], scratch_.buffers, scratch_.energy, scratch_.gradient);
@@ -301,6 +328,7 @@ class StripTile {
     for (int g = 0; g < kGroups; ++g) {
       energy[g] = mix(g, scratch_.energy + lane(g), scratch_.base_energy + lane(g));
       mix_gradient(g, scratch_.gradient, scratch_.base_gradient, rows_[to]);
+      zero_fixed(g, to);
     }
   }
 
@@ -309,6 +337,7 @@ class StripTile {
     for (int g = 0; g < kGroups; ++g) {
       energy[g] = mix(g, state_.energy + lane(g), state_.base_energy + lane(g));
       mix_gradient(g, state_.gradient, state_.base_gradient, rows_[kGradient]);
+      zero_fixed(g, kGradient);
       for (int b = 0; b < end_block(); ++b) set(kGradient, g, b, clip(get(kGradient, g, b)));
     }
     return true;
@@ -351,19 +380,29 @@ class StripTile {
     return counters_[g];
   }
 
-  // Outside the box; without one, beyond `radius` from the origin.
-  HWY_INLINE Bool outside(int b, const Block& x, const StartRegion& box, float radius) const {
-    Mask out = hn::FirstN(F(), 0);
-    for (int i = 0; i < 4 && 4 * b + i < dim_; ++i) {
-      const VF v = x.v[i].v;
-      if (box.lo != nullptr) {
-        const VF lo = constant(box.lo[4 * b + i]), hi = constant(box.hi[4 * b + i]);
-        out = hn::Or(out, hn::Or(hn::Lt(v, lo), hn::Gt(v, hi)));
-      } else {
-        out = hn::Or(out, hn::Gt(hn::Abs(v), constant(radius)));
+  // Dimension k outside the box; without one, beyond `radius` from the origin.
+  HWY_INLINE static Mask outside(int k, VF v, const StartRegion& box, float radius) {
+    if (box.lo == nullptr) return hn::Gt(hn::Abs(v), constant(radius));
+    return hn::Or(hn::Lt(v, constant(box.lo[k])), hn::Gt(v, constant(box.hi[k])));
+  }
+
+  HWY_INLINE Mask fixed(int g, int b, int i) const {
+    return hn::Ne(hn::Load(F(), state_.fixed + static_cast<std::size_t>(4 * b + i) * kStrip + lane(g)), hn::Zero(F()));
+  }
+  // The block with its fixed coordinates taken from `instead`.
+  HWY_INLINE Block hold(int g, int b, Block block, const Block& instead) const {
+    if constexpr (kFixes) {
+      for (int i = 0; i < 4 && 4 * b + i < dim_; ++i) {
+        block.v[i].v = hn::IfThenElse(fixed(g, b, i), instead.v[i].v, block.v[i].v);
       }
     }
-    return {out};
+    return block;
+  }
+  // Of a gradient, the group's.
+  HWY_INLINE void zero_fixed(int g, int row) {
+    if constexpr (kFixes) {
+      for (int b = 0; b < end_block(); ++b) set(row, g, b, hold(g, b, get(row, g, b), zero_block()));
+    }
   }
 
   HWY_INLINE VF beta(int g) const {
@@ -416,14 +455,16 @@ class StripTile {
 #undef EBM_UNROLL
 #undef EBM_NO_UNROLL
 
-#define EBM_RUN_STRIP(name, type) \
-  HWY_NOINLINE void run_strip_##name(StripTile& tile, std::int64_t n_transitions) { run_##name(tile, n_transitions); }
+#define EBM_RUN_STRIP(name, type)                                              \
+  template <class Tile>                                                        \
+  HWY_NOINLINE void run_strip_##name(Tile& tile, std::int64_t n_transitions) { \
+    run_##name(tile, n_transitions);                                           \
+  }
 EBM_SAMPLERS(EBM_RUN_STRIP)
 #undef EBM_RUN_STRIP
 
-void RunStrip(SamplerKind kind, const PackedNetwork& network, const StepParameters& p, std::int64_t n_transitions,
-              const StripState& state, const StripScratch& scratch, ChainStats* counts) {
-  StripTile tile(network, p, state, scratch, counts);
+template <class Tile>
+void run_tile(SamplerKind kind, Tile tile, std::int64_t n_transitions) {
   switch (kind) {
 #define EBM_RUN_STRIP(name, type)          \
   case SamplerKind::name:                  \
@@ -431,6 +472,15 @@ void RunStrip(SamplerKind kind, const PackedNetwork& network, const StepParamete
     break;
     EBM_SAMPLERS(EBM_RUN_STRIP)
 #undef EBM_RUN_STRIP
+  }
+}
+
+void RunStrip(SamplerKind kind, const PackedNetwork& network, const StepParameters& p, std::int64_t n_transitions,
+              const StripState& state, const StripScratch& scratch, ChainStats* counts) {
+  if (state.fixed != nullptr) {
+    run_tile(kind, StripTile<true>(network, p, state, scratch, counts), n_transitions);
+  } else {
+    run_tile(kind, StripTile<false>(network, p, state, scratch, counts), n_transitions);
   }
   const auto advance = static_cast<std::uint64_t>(n_transitions * p.evaluations);
   for (std::size_t i = 0; i < kStrip; ++i) state.steps[i] += advance;

@@ -66,6 +66,17 @@ class CudaChainSet final : public ChainSet {
     context_->synchronize();
     known_ = false;
   }
+  void fix(std::span<const std::uint8_t> fixed) override {
+    const Context::Scope scope(*context_);
+    const auto dim = static_cast<std::size_t>(network_->view().dim);
+    const auto words = static_cast<std::size_t>(fixed_words(network_->view().dim));
+    std::vector<std::uint32_t> bits(static_cast<std::size_t>(n_) * words);
+    for (std::size_t i = 0; i < fixed.size(); ++i) {
+      if (fixed[i] != 0) bits[i / dim * words + i % dim / 32] |= std::uint32_t{1} << (i % dim % 32);
+    }
+    fixed_ = DeviceArray<std::uint32_t>(context_, bits);
+    context_->synchronize();
+  }
 
   void run(const Transition& transition, std::int64_t n, float beta) override {
     const Context::Scope scope(*context_);
@@ -188,8 +199,9 @@ class CudaChainSet final : public ChainSet {
 
   void launch(const StepView& step, std::int64_t n) {
     const ChainsView view = chains();
-    if (mma_ != nullptr && mma_->serves(step.kind, view.beta != nullptr)) {
-      mma_->prepare(step, view.beta != nullptr);  // before the clock runs: it may compile
+    const bool tempered = view.beta != nullptr, fixes = view.fixed != nullptr;
+    if (mma_ != nullptr && mma_->serves(step.kind, tempered, fixes)) {
+      mma_->prepare(step, tempered, fixes);  // before the clock runs: it may compile
       timer_->start();
       mma_->launch(view, step, n, counts_.data(), context_->stream());
       timer_->stop(n * step.evaluations);
@@ -230,6 +242,7 @@ class CudaChainSet final : public ChainSet {
       view.base_gradient = kept_->base_gradient.data();
     }
     if (beta_.size() > 0) view.beta = beta_.data();
+    if (fixed_.size() > 0) view.fixed = fixed_.data();
     return view;
   }
 
@@ -242,9 +255,10 @@ class CudaChainSet final : public ChainSet {
   DeviceArray<float> x_;
   DeviceArray<std::uint64_t> ids_, steps_;
   DeviceArray<std::uint8_t> restarted_;
-  DeviceArray<ChainCounts> counts_;  // of every run since they were cleared
-  std::uint64_t chain_steps_ = 0;    // of the same runs
-  Transition transition_;            // what step_ was made of
+  DeviceArray<std::uint32_t> fixed_;  // with fixed coordinates: ChainsView's
+  DeviceArray<ChainCounts> counts_;   // of every run since they were cleared
+  std::uint64_t chain_steps_ = 0;     // of the same runs
+  Transition transition_;             // what step_ was made of
   std::optional<DeviceTransition> step_;
   std::optional<LaunchTimer> timer_;
   std::optional<OwnedPlan> plan_;

@@ -85,7 +85,7 @@ std::string mma_kernel_source(const MmaShape& shape, const MmaVariant& variant) 
       "#include \"kernels/chains/mma_chains.cuh\"\n"
       "struct Instance {{\n"
       "  static constexpr ebm::MmaShape kShape{{{}, {}, {}, {{{}}}, static_cast<ebm::ActivationKind>({})}};\n"
-      "  static constexpr ebm::MmaVariant kVariant{{{}, static_cast<ebm::SamplerKind>({}), {}, {}, {}, {}}};\n"
+      "  static constexpr ebm::MmaVariant kVariant{{{}, static_cast<ebm::SamplerKind>({}), {}, {}, {}, {}, {}}};\n"
       "}};\n"
       "extern \"C\" __global__ void __launch_bounds__(ebm::kMmaThreads<Instance>, 1)\n"
       "    mma_chains(const __grid_constant__ ebm::MmaArguments a) {{\n"
@@ -93,7 +93,7 @@ std::string mma_kernel_source(const MmaShape& shape, const MmaVariant& variant) 
       "}}\n",
       shape.dim, shape.exact, shape.layers, fmt::join(widths_of(shape), ", "), static_cast<int>(shape.activation),
       variant.split, static_cast<int>(variant.kind), variant.metropolis, variant.rows, variant.limited,
-      variant.tempered);
+      variant.tempered, variant.fixes);
 }
 
 std::string why_no_mma(const MlpShape& shape, Precision precision) {
@@ -136,14 +136,14 @@ std::shared_ptr<MmaNetwork> MmaNetwork::make(const Network& network, const MlpSh
 MmaNetwork::MmaNetwork(const Network& network, const MmaShape& shape, bool split)
     : context_(network.context()), net_(network.view()), limits_(network.limits()), shape_(shape), split_(split) {}
 
-bool MmaNetwork::serves(SamplerKind kind, bool tempered) const {
-  const MmaVariant variant = mma_variant(split_, kind, false, tempered);
+bool MmaNetwork::serves(SamplerKind kind, bool tempered, bool fixes) const {
+  const MmaVariant variant = mma_variant(split_, kind, false, tempered, fixes);
   if (compiled_mma_kernel(shape_, variant) == nullptr && !runtime_compiler_available()) return false;
   return choose_mma_plan(shape_, variant, limits_, 1).has_value();
 }
 
-MmaVariant MmaNetwork::variant_of(const StepView& step, bool tempered) const {
-  return mma_variant(split_, step.kind, std::isfinite(step.grad_clip) || step.clamp_lo != nullptr, tempered);
+MmaVariant MmaNetwork::variant_of(const StepView& step, bool tempered, bool fixes) const {
+  return mma_variant(split_, step.kind, std::isfinite(step.grad_clip) || step.clamp_lo != nullptr, tempered, fixes);
 }
 
 void MmaNetwork::fill(const float* parameters, const int* stopped, cudaStream_t stream) {
@@ -151,8 +151,8 @@ void MmaNetwork::fill(const float* parameters, const int* stopped, cudaStream_t 
                   "laying out the half-precision weights");
 }
 
-const void* MmaNetwork::prepare(const StepView& step, bool tempered) {
-  const MmaVariant variant = variant_of(step, tempered);
+const void* MmaNetwork::prepare(const StepView& step, bool tempered, bool fixes) {
+  const MmaVariant variant = variant_of(step, tempered, fixes);
   const std::scoped_lock lock(mutex_);
   const auto known = std::ranges::find(kernels_, variant, &std::pair<MmaVariant, const void*>::first);
   if (known != kernels_.end()) return known->second;
@@ -168,9 +168,9 @@ const void* MmaNetwork::prepare(const StepView& step, bool tempered) {
 
 void MmaNetwork::launch(const ChainsView& chains, const StepView& step, std::int64_t n, ChainCounts* counts,
                         cudaStream_t stream) {
-  const bool tempered = chains.beta != nullptr;
-  const void* const kernel = prepare(step, tempered);
-  const auto plan = choose_mma_plan(shape_, variant_of(step, tempered), limits_, chains.n);
+  const bool tempered = chains.beta != nullptr, fixes = chains.fixed != nullptr;
+  const void* const kernel = prepare(step, tempered, fixes);
+  const auto plan = choose_mma_plan(shape_, variant_of(step, tempered, fixes), limits_, chains.n);
   const MmaArguments arguments{net_, {bytes_.data()}, chains, step, n, counts};
   context_->check(launch_mma_chains(kernel, plan.value(), arguments, context_->kernel_limits(), stream),
                   "launching the tensor-core chains");

@@ -33,14 +33,14 @@ class MmaNetwork {
   static std::shared_ptr<MmaNetwork> make(const Network& network, const MlpShape& shape, Precision precision,
                                           const float* parameters);
 
-  // Whether chains of this sampler run here, `tempered` at temperatures of their own. Those that do not fit the
-  // device's shared memory, or would have to be compiled where there is no compiler, run in fp32.
-  bool serves(SamplerKind kind, bool tempered = false) const;
+  // Whether chains of this sampler run here, `tempered` at temperatures of their own, or with fixed coordinates. Those
+  // that do not fit the device's shared memory, or would have to be compiled where there is no compiler, run in fp32.
+  bool serves(SamplerKind kind, bool tempered = false, bool fixes = false) const;
   // Queues the image's renewal.
   void fill(const float* parameters, const int* stopped, cudaStream_t stream);
   // The kernel that launch() takes. Compiled when it is first asked for, which may take seconds and cannot be done
   // during a capture.
-  const void* prepare(const StepView& step, bool tempered = false);
+  const void* prepare(const StepView& step, bool tempered = false, bool fixes = false);
   // n transitions of every chain.
   void launch(const ChainsView& chains, const StepView& step, std::int64_t n, ChainCounts* counts, cudaStream_t stream);
   // "tensor-core fp16 kernel 64-128-128, compiled in 3.1 s"
@@ -48,7 +48,7 @@ class MmaNetwork {
 
  private:
   MmaNetwork(const Network& network, const MmaShape& shape, bool split);
-  MmaVariant variant_of(const StepView& step, bool tempered) const;
+  MmaVariant variant_of(const StepView& step, bool tempered, bool fixes) const;
 
   std::shared_ptr<const Context> context_;
   NetworkView net_;

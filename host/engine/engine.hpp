@@ -62,6 +62,9 @@ class ChainSet {
   virtual void positions(std::span<float> x) const = 0;
   // Every chain to the uniform start of its current step (purpose 1), in the transition's start region.
   virtual void start_uniform(const Transition& transition = {}) = 0;
+  // [n, D]: not 0 where a coordinate is fixed. From now on starts, restarts and transitions leave it what it is, and
+  // the others move on exp(-E) given those (set_positions() sets all). Before the first run; D bytes a chain.
+  virtual void fix(std::span<const std::uint8_t> fixed) = 0;
   // n transitions on exp(-E). A set made with a base runs Metropolis-adjusted samplers only, on
   // exp(-(beta E + (1 - beta) E0)). Queued: a device need not be done when this returns, and the host does not wait.
   virtual void run(const Transition& transition, std::int64_t n, float beta = 1.0f) = 0;

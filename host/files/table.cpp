@@ -33,8 +33,10 @@ std::size_t column_named(const TableSource& source, std::string_view field, cons
 
 bool is_digits(std::string_view text) { return text.find_first_not_of("0123456789") == std::string_view::npos; }
 
-std::vector<std::size_t> resolve_columns(const TableSource& source, const std::string& text) {
-  const std::size_t count = source.cols();
+// Of `count` columns; named(name) is the number of one, text(number) what it is called in messages.
+template <class Named, class Text>
+std::vector<std::size_t> resolve_columns(const std::string& text, std::size_t count, const Named& named,
+                                         const Text& column_text) {
   std::vector<std::size_t> columns;
   std::vector<bool> chosen(count, false);
   std::size_t begin = 0;
@@ -57,16 +59,22 @@ std::vector<std::size_t> resolve_columns(const TableSource& source, const std::s
       require(from < count && to <= count, "columns", text, fmt::format("the table has columns 0 .. {}", count - 1));
       require(from < to, "columns", text, fmt::format("{} holds no column", in_quotes(part)));
     } else {
-      from = column_named(source, "columns", text, part);
+      from = named(part);
       to = from + 1;
     }
     for (std::size_t c = from; c < to; ++c) {
-      require(!chosen[c], "columns", text, fmt::format("column {} is chosen twice", source.column_text(c)));
+      require(!chosen[c], "columns", text, fmt::format("column {} is chosen twice", column_text(c)));
       chosen[c] = true;
       columns.push_back(c);
     }
   }
   return columns;
+}
+
+std::vector<std::size_t> resolve_columns(const TableSource& source, const std::string& text) {
+  return resolve_columns(
+      text, source.cols(), [&](const std::string& name) { return column_named(source, "columns", text, name); },
+      [&](std::size_t column) { return source.column_text(column); });
 }
 
 std::size_t resolve_label_column(const TableSource& source, std::string_view field, const std::string& text) {
@@ -253,8 +261,13 @@ class Fill : public CellSink {
                                       in_quotes(cell.text), hint(cell.text)));
     }
     if (!skip_.empty() && skip_[row]) return;
-    if (is_missing(cell) && (cell.kind == Cell::Kind::missing || options_.finite || !feature))
-      refuse_missing(row, column, cell);
+    if (is_missing(cell)) {
+      if (feature && options_.missing == MissingValues::keep) {
+        values[row * selection_.features + slot] = std::numeric_limits<float>::quiet_NaN();
+        return;
+      }
+      if (cell.kind == Cell::Kind::missing || options_.finite || !feature) refuse_missing(row, column, cell);
+    }
     if (!feature) {
       labels[row] = labels_.read(row, column, cell);
       return;
@@ -400,6 +413,8 @@ void compact(std::vector<T>* values, std::size_t width, const std::vector<bool>&
 
 Table read_selection(const TableSource& source, const TableOptions& options, const Selection& selection) {
   Table table;
+  table.columns.assign(selection.columns.begin(),
+                       selection.columns.begin() + static_cast<std::ptrdiff_t>(selection.features));
   table.rows_in_file = source.rows();
   table.remarks = source.remarks();
   std::vector<bool> skip;
@@ -443,6 +458,15 @@ Table read_selection(const TableSource& source, const TableOptions& options, con
 
 Table read_table(const TableSource& source, const TableOptions& options) {
   return read_selection(source, options, select(source, options));
+}
+
+std::vector<std::size_t> columns_of(const std::string& list, std::size_t count) {
+  return resolve_columns(
+      list, count,
+      [&](const std::string& name) -> std::size_t {
+        reject("columns", list, fmt::format("{}: {}", in_quotes(name), kColumnsLookLike));
+      },
+      [](std::size_t column) { return std::to_string(column); });
 }
 
 Table read_label_table(const TableSource& source, const TableOptions& options) {

@@ -50,6 +50,7 @@ class SharedChains final : public ChainSet {
     ranks_.complete("positions", x, n_, rows_ * dim_);
   }
   void start_uniform(const Transition& transition) override { set_->start_uniform(transition); }
+  void fix(std::span<const std::uint8_t> fixed) override { set_->fix(mine(fixed, dim_)); }
   void run(const Transition& transition, std::int64_t n, float beta) override {
     ranks_.all.alive();
     set_->run(transition, n, beta);

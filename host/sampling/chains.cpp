@@ -11,7 +11,9 @@
 #include "host/core/check.hpp"
 #include "host/ranks/counts.hpp"
 #include "host/ranks/same.hpp"
+#include "host/sampling/fixed_coordinates.hpp"
 #include "host/sampling/loaded_energy.hpp"
+#include "host/sampling/sample_reordered.hpp"
 #include "host/sampling/tempering.hpp"
 #include "host/sampling/transition.hpp"
 
@@ -47,6 +49,14 @@ void require_beta(float beta, bool has_base) {
   require(has_base || beta == 1, "beta", beta, "must be 1 without a base");
 }
 
+// Of ChainsOptions or SampleOptions; negative numbers of chains count as none.
+template <class Options>
+std::size_t chains_of(const Options& options) {
+  if (options.init) return options.init->rows();
+  if (options.fixed) return options.fixed->rows();
+  return static_cast<std::size_t>(std::max<std::int64_t>(options.n_chains, 0));
+}
+
 // Everything about a new set of chains that can be wrong, and the transition that it begins with.
 Transition check(const Mlp& model, const Sampler& sampler, const ChainsOptions& options) {
   Transition transition = resolve(sampler, model);
@@ -55,15 +65,20 @@ Transition check(const Mlp& model, const Sampler& sampler, const ChainsOptions& 
     require(options.init->rows() > 0, "init", "0 rows", "must hold at least one chain");
     require_points("init", *options.init, model.dim());
     require_inside("init", *options.init, model, transition);
-  } else {
+  } else if (!options.fixed) {
     require(options.n_chains >= 1, "n_chains", options.n_chains, "must be >= 1");
   }
-  const std::uint64_t n = options.init ? options.init->rows() : static_cast<std::uint64_t>(options.n_chains);
+  const std::uint64_t n = chains_of(options);
   require(n <= (std::uint64_t{1} << 40) / dim, "n_chains", n,
           fmt::format("must be <= 2^40 / D = {}", (std::uint64_t{1} << 40) / dim));
   const std::uint64_t limit = options.tempering ? kTemperedChainLimit : kChainLimit;
   require(options.first_chain < limit && n <= limit - options.first_chain, "first_chain", options.first_chain,
           fmt::format("first_chain + n_chains must be <= 2^{}", options.tempering ? 46 : 56));
+  if (options.fixed) {
+    require(options.fixed->rows() == n, "fixed", options.fixed->rows(),
+            fmt::format("must hold one row for each of the {} chains of init", n));
+    static_cast<void>(FixedCoordinates(*options.fixed, model, transition));
+  }
   require(options.first_step < kStepLimit, "first_step", options.first_step, "must be below 2^48");
   require_suits_base(sampler, options.base.has_value());
   require_beta(options.beta, options.base.has_value());
@@ -108,6 +123,7 @@ struct Chains::State {
   std::uint64_t step;     // of every chain
   std::uint64_t version;  // of the energy's parameters that the set knows
   std::unique_ptr<ChainSet> set;
+  std::optional<FixedCoordinates> fixed;
   Matrix seen;  // what callbacks look at
 
   const Mlp& model() const { return energy.model(); }
@@ -120,7 +136,14 @@ struct Chains::State {
     version = now;
     return *set;
   }
-  void set_positions(MatrixView x) {
+  void set_positions(MatrixView given) {
+    MatrixView x = given;
+    Matrix held;
+    if (fixed) {
+      held = Matrix(given.rows, given.cols, {given.values().begin(), given.values().end()});
+      fixed->put(held.values());
+      x = held;
+    }
     if (model().transform().kind() != TransformKind::none) {
       const Matrix points = model().to_model_space(x);
       set->set_positions(points.values());
@@ -150,7 +173,9 @@ struct Chains::State {
 Chains::Chains(Energy energy, Sampler sampler, ChainsOptions options) {
   const Mlp& model = energy.model();
   Transition transition = check(model, sampler, options);
-  const std::size_t n = options.init ? options.init->rows() : static_cast<std::size_t>(options.n_chains);
+  std::optional<FixedCoordinates> fixed;
+  if (options.fixed) fixed.emplace(*options.fixed, model, transition);
+  const std::size_t n = chains_of(options);
   std::vector<std::uint64_t> ids(n);
   std::iota(ids.begin(), ids.end(), options.first_chain);
   std::optional<GaussianBase> base;
@@ -165,10 +190,14 @@ Chains::Chains(Energy energy, Sampler sampler, ChainsOptions options) {
   } else {
     set = function.chains(options.seed, std::move(ids), std::move(steps), std::move(base));
   }
+  if (fixed) {
+    set->fix(fixed->mask());
+    set->set_positions(fixed->positions().values());
+  }
   const std::uint64_t version = energy.loaded_->version;
   state_ = std::unique_ptr<State>(new State{std::move(energy), std::move(sampler), std::move(transition), options.beta,
                                             options.base.has_value(), options.tempering.has_value(), n,
-                                            options.first_step, version, std::move(set), Matrix()});
+                                            options.first_step, version, std::move(set), std::move(fixed), Matrix()});
   if (options.init) {
     state_->set_positions(*options.init);
   } else {
@@ -189,6 +218,7 @@ void Chains::set_sampler(Sampler sampler) {
   Transition transition = resolve(sampler, state_->model());
   require_suits_base(sampler, state_->has_base);
   if (state_->tempered) require_can_be_tempered(transition);
+  if (state_->fixed) state_->fixed->require_inside(transition);
   state_->transition = std::move(transition);
   state_->sampler = std::move(sampler);
 }
@@ -259,6 +289,7 @@ void Chains::positions(std::span<float> x) const {
   require(x.size() == state_->n * dim, "x", x.size(), fmt::format("must hold {} x {} values", state_->n, dim));
   state_->set->positions(x);
   if (state_->model().transform().kind() != TransformKind::none) state_->model().transform().inverse(x, x);
+  if (state_->fixed) state_->fixed->put(x);
 }
 
 std::vector<float> Chains::energies() const {
@@ -306,6 +337,7 @@ DeviceMatrixView Chains::device_positions(void* stream) const {
 }
 
 float* Chains::write_positions(void* stream) {
+  require(!state_->fixed, "fixed", "given", "positions with fixed coordinates are not written to");
   float* const positions = state_->device_positions(stream);
   state_->set->forget();
   return positions;
@@ -321,7 +353,19 @@ ChainsOptions check_request(const Mlp& model, const Sampler& sampler, const Samp
   chains_options.first_chain = options.first_chain;
   chains_options.first_step = options.first_step;
   chains_options.init = options.init;
+  // Others are fixed in parts, each in an order of columns of its own.
+  const bool as_they_are = !options.fixed || FixedCoordinates::can_fix(*options.fixed, model);
+  if (as_they_are) chains_options.fixed = options.fixed;
   chains_options.tempering = options.tempering;
+  if (!as_they_are) {
+    FixedCoordinates::require_values(*options.fixed, model);
+    chains_options.n_chains = static_cast<std::int64_t>(options.fixed->rows());
+    require(!options.init || options.init->rows() == options.fixed->rows(), "fixed", options.fixed->rows(),
+            "must hold one row for each of the chains of init");
+    require(!options.tempering || options.tempering->inverse_temperatures, "tempering", "a fitted ladder",
+            fmt::format("needs inverse_temperatures where the model's space mixes the fixed columns with others ({})",
+                        to_string(model.transform().kind())));
+  }
   const Transition transition = check(model, sampler, chains_options);
   require(options.n_steps >= 0, "n_steps", options.n_steps, "must be >= 0");
   const std::uint64_t left = transitions_left(options.first_step, transition);
@@ -335,6 +379,7 @@ ChainsOptions check_request(const Mlp& model, const Sampler& sampler, const Samp
 
 SampleResult sample(const Mlp& model, const Sampler& sampler, const SampleOptions& options, const Device& device) {
   ChainsOptions chains_options = check_request(model, sampler, options);
+  if (options.fixed && !chains_options.fixed) return sample_reordered(model, sampler, options, device);
   const auto start = std::chrono::steady_clock::now();
   Chains chains(Energy(model, device), sampler, std::move(chains_options));
   SampleResult result;
@@ -377,13 +422,14 @@ void require_same(const Communicator& ranks, const Mlp& model, const Sampler& sa
     same.add("replicas", options.tempering->replicas);
     same.add("swap_every", options.tempering->swap_every);
   }
-  same.add("n_chains", options.init ? options.init->rows() : static_cast<std::size_t>(options.n_chains));
+  same.add("n_chains", chains_of(options));
   same.add("n_steps", options.n_steps);
   same.add("seed", options.seed);
   same.add("first_chain", options.first_chain);
   same.add("first_step", options.first_step);
   same.add("thin", options.thin);
   if (options.init) same.add_values("init", options.init->view().values());
+  if (options.fixed) same.add_values("fixed", options.fixed->view().values());
   same.require(ranks);
 }
 
@@ -394,15 +440,16 @@ SampleResult sample_share(const Mlp& model, const Sampler& sampler, const Sample
   const Communicator& ranks = device.ranks();
   if (ranks.size() == 1) return sample(model, sampler, options, device);
   check_request(model, sampler, options);
-  const auto n = options.init ? options.init->rows() : static_cast<std::size_t>(options.n_chains);
+  const std::size_t n = chains_of(options);
   require_same(ranks, model, sampler, options);
   const RowShare share = row_share(n, ranks);
   SampleOptions mine = options;
   mine.first_chain += share.first;
   mine.n_chains = static_cast<std::int64_t>(share.count);
-  if (options.init && share.count > 0) {
-    const MatrixView rows = options.init->view().slice(share.first, share.first + share.count);
-    mine.init = Matrix(rows.rows, rows.cols, {rows.values().begin(), rows.values().end()});
+  for (std::optional<Matrix>* rows : {&mine.init, &mine.fixed}) {
+    if (!*rows || share.count == 0) continue;
+    const MatrixView part = (*rows)->view().slice(share.first, share.first + share.count);
+    *rows = Matrix(part.rows, part.cols, {part.values().begin(), part.values().end()});
   }
   mine.progress = [&](const SampleProgress& progress) {
     ranks.alive();

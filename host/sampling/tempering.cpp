@@ -30,21 +30,14 @@ class TemperedChains final : public ChainSet {
     chains_ = function.chains(seed, std::move(all_ids), std::move(all_steps), {}, std::move(betas));
   }
 
-  void set_positions(std::span<const float> x) override {
-    std::vector<float> all;
-    all.reserve(x.size() * replicas_);
-    for (std::size_t c = 0; c < steps_.size(); ++c) {
-      const auto row = x.subspan(c * dim_, dim_);
-      for (std::size_t r = 0; r < replicas_; ++r) all.insert(all.end(), row.begin(), row.end());
-    }
-    chains_->set_positions(all);
-  }
+  void set_positions(std::span<const float> x) override { chains_->set_positions(for_replicas(x)); }
   void positions(std::span<float> x) const override {
     std::vector<float> all(x.size() * replicas_);
     chains_->positions(all);
     for (std::size_t c = 0; c < steps_.size(); ++c) std::copy_n(&all[c * replicas_ * dim_], dim_, &x[c * dim_]);
   }
   void start_uniform(const Transition& transition) override { chains_->start_uniform(transition); }
+  void fix(std::span<const std::uint8_t> fixed) override { chains_->fix(for_replicas(fixed)); }
 
   // Pieces end where a chain's step number says that it swaps, so that no split of n changes a bit.
   void run(const Transition& transition, std::int64_t n, float) override {
@@ -85,6 +78,18 @@ class TemperedChains final : public ChainSet {
   }
 
  private:
+  // Rows of the chains [n, D], each for all of its replicas.
+  template <class T>
+  std::vector<T> for_replicas(std::span<const T> x) const {
+    std::vector<T> all;
+    all.reserve(x.size() * replicas_);
+    for (std::size_t c = 0; c < steps_.size(); ++c) {
+      const auto row = x.subspan(c * dim_, dim_);
+      for (std::size_t r = 0; r < replicas_; ++r) all.insert(all.end(), row.begin(), row.end());
+    }
+    return all;
+  }
+
   std::size_t dim_, replicas_;
   std::vector<float> ladder_;
   std::int64_t swap_every_;

@@ -32,11 +32,16 @@ struct EBMCUDA_API GaussianEnergy {
 };
 
 struct EBMCUDA_API ChainsOptions {
-  std::int64_t n_chains = 1024;  // >= 1; ignored when `init` is given
+  std::int64_t n_chains = 1024;  // >= 1; ignored when `init` or `fixed` is given
   std::uint64_t seed = 0;
   std::uint64_t first_chain = 0;  // chain ids first_chain .. first_chain + n_chains - 1, below 2^56
   std::uint64_t first_step = 0;   // number of the first step, below 2^48
   std::optional<Matrix> init{};   // start positions [n_chains, D], data units; unset: the uniform start
+  // Given: chain i samples the conditional density, exp(-E) of its other coordinates given those that row i holds at
+  // these values, [n_chains, D] data units; NaN: free. Ends have the values bit for bit. Starts
+  // and restarts move the others. Where the model's transform whitens, a row can fix its first columns only
+  // (reorder_columns() makes others the first).
+  std::optional<Matrix> fixed{};
   // Given: the chains run on exp(-(beta E + (1 - beta) E0)), in fp32 and by Metropolis-adjusted samplers only.
   std::optional<GaussianEnergy> base{};
   float beta = 1.0f;  // 0 .. 1; needs a base unless 1
@@ -75,7 +80,8 @@ class EBMCUDA_API Chains {
 
   // Every chain to the uniform start of its present step.
   void start_uniform();
-  // [n, D], data units. Throws ConfigError for a wrong shape, a value that is not finite or one outside the clamp.
+  // [n, D], data units; fixed coordinates keep their values. Throws ConfigError for a wrong shape, a value that is not
+  // finite or one outside the clamp.
   void set_positions(MatrixView x);
 
   // n >= 0 transitions of every chain. A CUDA device need not be done when this returns: whatever is asked for next
@@ -112,6 +118,7 @@ class EBMCUDA_API Chains {
   DeviceMatrixView device_positions(void* stream) const;
   // The same to be written to. What the chains do next must come after that: run(n, stream) with the same stream, or
   // any call once the stream is done. Nothing is checked; a value that is not finite has its chain restarted.
+  // ConfigError with fixed coordinates.
   float* write_positions(void* stream);
 
  private:

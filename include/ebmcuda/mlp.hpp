@@ -136,6 +136,11 @@ class EBMCUDA_API Mlp {
   std::map<std::string, std::string> notes_;
 };
 
+// The same density with its columns in another order: column j of the result is column order[j] of the model, `order`
+// holding each of 0 .. D-1 once. Where the transform whitens, the result's own Cholesky factor is that of its order,
+// and the first layer is turned to the coordinates of its model space. Notes are left out. Throws ConfigError.
+EBMCUDA_API Mlp reorder_columns(const Mlp& model, std::span<const std::size_t> order);
+
 // E of each row of `x` [N, D] (data units), N values. Throws ConfigError on a wrong shape or a non-finite x.
 EBMCUDA_API std::vector<float> energy(const Mlp& model, MatrixView x, const Device& device);
 // E(x, y) = -f(x)_y of each row with its label in 0 .. C-1. Throws ConfigError for a scalar head or a label out of

@@ -92,12 +92,16 @@ struct EBMCUDA_API SampleProgress {
 };
 
 struct EBMCUDA_API SampleOptions {
-  std::int64_t n_chains = 1024;  // ignored when `init` is given
+  std::int64_t n_chains = 1024;  // ignored when `init` or `fixed` is given
   std::int64_t n_steps = 1000;   // >= 0
   std::uint64_t seed = 0;
   std::uint64_t first_chain = 0;  // chain ids first_chain .. first_chain + n_chains - 1, below 2^56 (tempering: 2^46)
   std::uint64_t first_step = 0;   // number of the first step, below 2^48; a run split over calls gives the same bits
   std::optional<Matrix> init{};   // start positions [n_chains, D], data units; unset: the uniform start
+  // Coordinates that stay, [n_chains, D] data units, NaN: free. The chains sample the conditional density of the others
+  // (ChainsOptions::fixed). Any columns, also where the model's transform whitens: rows in a run that fix the same ones
+  // then have their chains on a model with those first (reorder_columns), with tempering by a ladder that is given.
+  std::optional<Matrix> fixed{};
   // Every chain has replicas at higher temperatures; the sampler, which must be a Metropolis-adjusted one, moves them.
   std::optional<Tempering> tempering{};
   std::int64_t thin = 0;  // > 0: keep the positions after every `thin` steps in `trajectory`

@@ -18,7 +18,8 @@ namespace ebm {
 // Table::remarks what it decided whenever the line could be either.
 enum class CsvHeader { automatic, yes, no };
 // What is done about a row with a missing value in a chosen column: NaN, or in a .csv an empty cell, NA, null, None, ?.
-enum class MissingValues { refuse, drop };
+// keep: features are NaN there.
+enum class MissingValues { refuse, drop, keep };
 
 // (x - subtract) / divide, in double and before the rounding to float32: the cure for a large offset or an extreme
 // unit.
@@ -42,7 +43,7 @@ struct EBMCUDA_API TableOptions {
   CsvHeader header = CsvHeader::automatic;
   char delimiter = 0;  // , ; tab, or space for any run of blanks; 0: found out (never space)
   MissingValues missing = MissingValues::refuse;
-  bool finite = true;  // refuse infinities and, unless dropped, NaN
+  bool finite = true;  // refuse infinities and, unless dropped or kept, NaN
   Rescaling rescaling;
 };
 
@@ -53,6 +54,7 @@ struct EBMCUDA_API Table {
   // [D] of x's columns in double, before rounding to float32. std has denominator N.
   std::vector<double> mean, std;
   std::vector<double> subtracted, divided;  // [D] what Rescaling came to; empty when nothing was asked for
+  std::vector<std::size_t> columns;         // [D] numbers of x's columns in the file
   std::size_t rows_in_file = 0;
   std::vector<std::size_t> kept;     // numbers of the rows that were kept, when some were dropped; else empty
   std::vector<std::string> remarks;  // what the reader decided where the file leaves a choice; one sentence each
@@ -63,6 +65,8 @@ struct EBMCUDA_API Table {
 // don't fit the file. A column whose different values float32 would merge (more than half of them, or to within 1 % of
 // its standard deviation) is an error that names the column and the cure.
 EBMCUDA_API Table read_table(const std::filesystem::path& path, const TableOptions& options = {});
+// The columns that a list as TableOptions::columns names among `count` without names. Throws ConfigError.
+EBMCUDA_API std::vector<std::size_t> columns_of(const std::string& list, std::size_t count);
 // A file of labels alone, one a row. Of the options, header, delimiter, map_labels and classes count. Table::x is
 // empty.
 EBMCUDA_API Table read_label_table(const std::filesystem::path& path, const TableOptions& options = {});

@@ -47,6 +47,13 @@ EBM_WORD std::uint32_t word_of(const PhiloxWords& w, int i) {
 EBM_WORD float uniform(const PhiloxWords& w, int i) { return unit_float(word_of(w, i)); }
 EBM_WORD float log_uniform(const PhiloxWords& w, int i) { return log_unit(word_of(w, i)); }
 
+// The block with the coordinates of the bits `fixed` taken from `instead`.
+EBM_WORD ChainBlock hold(unsigned fixed, ChainBlock block, const ChainBlock& instead) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) block.v[i] = (fixed >> i & 1u) != 0 ? instead.v[i] : block.v[i];
+  return block;
+}
+
 #undef EBM_WORD
 
 }  // namespace ebm

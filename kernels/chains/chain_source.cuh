@@ -74,6 +74,12 @@ __device__ inline Chain open_chain(const ChainsView& chains, std::int64_t index)
   return chain;
 }
 
+// Of a chain with fixed coordinates, which of dimensions 4 b .. 4 b + 3 < D they are: bits 0 .. 3.
+__device__ inline unsigned fixed_in_block(const ChainsView& chains, const Chain& chain, int dim, int b) {
+  if (!chain.exists) return 0;
+  return chains.fixed[chain.row * fixed_words(dim) + b / 8] >> (4 * (b % 8)) & 0xFu;
+}
+
 __device__ inline float step_size_of(const StepView& step) {
   return step.adapted_step_size != nullptr ? *step.adapted_step_size : step.step_size;
 }

@@ -15,7 +15,8 @@
 
 namespace ebm::fp32 {
 
-template <int Width, class Evaluator>
+// kFixes: chains with fixed coordinates, ChainsView::fixed.
+template <int Width, class Evaluator, bool kFixes = false>
 class ChainTile {
  public:
   static constexpr int kGroups = 1;
@@ -64,13 +65,13 @@ class ChainTile {
   __device__ void foresee(Purpose purpose, std::int64_t offset) { next_ = {purpose, offset}; }
   __device__ Block normals(Purpose purpose, int g, std::int64_t offset, int b) const {
     if constexpr (kForesees) {
-      if (purpose == drawn_.purpose && offset == drawn_.offset) return block_of(noise(), b);
+      if (purpose == drawn_.purpose && offset == drawn_.offset) return hold(b, block_of(noise(), b), {});
     }
     return draw(purpose, g, offset, b);
   }
   __device__ Block draw(Purpose purpose, int g, std::int64_t offset, int b) const {
     const NormalBlock n = normal_block(words(purpose, g, offset, b));
-    return real({{n.n[0], n.n[1], n.n[2], n.n[3]}}, b);
+    return hold(b, real({{n.n[0], n.n[1], n.n[2], n.n[3]}}, b), {});
   }
   __device__ Block uniform_start(int g, std::int64_t offset, int b) const {
     const PhiloxWords w = words(Purpose::initial_position, g, offset, b);
@@ -79,6 +80,7 @@ class ChainTile {
     for (int i = 0; i < 4; ++i) {
       if (4 * b + i < dim()) start.v[i] = start_position(p_, 4 * b + i, word_of(w, i));
     }
+    if constexpr (kFixes) start = hold(b, start, get(kX, g, b));
     return start;
   }
 
@@ -102,10 +104,12 @@ class ChainTile {
     }
     return out;
   }
-  __device__ bool outside_start(int b, const Block& x) const {
+  __device__ bool outside_start(int, int b, const Block& x) const {
     bool out = false;
+    const unsigned fixed = kFixes ? fixed_in_block(chains_, chain_, dim(), b) : 0;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
+      if (kFixes && (fixed >> i & 1u) != 0) continue;
       if (4 * b + i < dim()) out = out || outside_start_region(p_, 4 * b + i, x.v[i]);
     }
     return out;
@@ -164,7 +168,8 @@ class ChainTile {
     trouble[0] = 0.0f;
     watch(trouble[0], energy);
     for (int b = first_block(); b < end_block(); b += block_stride()) {
-      set(kX, 0, b, update(0, b, get(kX, 0, b), get(kGradient, 0, b)));
+      const Block x = get(kX, 0, b);
+      set(kX, 0, b, hold(b, update(0, b, x, get(kGradient, 0, b)), x));
     }
   }
   __device__ Block descend(int, int, const Block& x, const Slope& slope, float& trouble) const {
@@ -178,13 +183,18 @@ class ChainTile {
     float* const gradient = keeps() ? evaluator_.row(evaluator_.layout.own_gradient) : rows(to);
     energy_ = evaluator_.energy_gradient(rows(from), gradient, [&] { draw_foreseen(); });
     energy[0] = energy_;
-    if (!mixed() && !keeps()) return;
+    if (!mixed() && !keeps()) {
+      if constexpr (kFixes) {
+        for (int b = first_block(); b < end_block(); b += block_stride()) set(to, 0, b, hold(b, get(to, 0, b), {}));
+      }
+      return;
+    }
     if (has_base()) {
       base_energy_ = evaluator_.base_energy_gradient(p_.base, p_.base_layer, rows(from), base_gradient());
     }
     energy[0] = mix(energy_, base_energy_);
     for (int b = first_block(); b < end_block(); b += block_stride()) {
-      set(to, 0, b, mix(block_of(gradient, b), has_base() ? block_of(base_gradient(), b) : Block{}));
+      set(to, 0, b, hold(b, mix(block_of(gradient, b), has_base() ? block_of(base_gradient(), b) : Block{}), {}));
     }
   }
 
@@ -193,7 +203,8 @@ class ChainTile {
     energy[0] = 0.0f;
     if (chain_.exists) energy[0] = mix(chains_.energy[chain_.row], has_base() ? chains_.base_energy[chain_.row] : 0.0f);
     for (int b = first_block(); b < end_block(); b += block_stride()) {
-      set(kGradient, 0, b, clip(mix(kept(chains_.gradient, b), has_base() ? kept(chains_.base_gradient, b) : Block{})));
+      const Block gradient = mix(kept(chains_.gradient, b), has_base() ? kept(chains_.base_gradient, b) : Block{});
+      set(kGradient, 0, b, hold(b, clip(gradient), {}));
     }
     return true;
   }
@@ -258,6 +269,11 @@ class ChainTile {
   __device__ bool keeps() const { return chains_.energy != nullptr; }
   __device__ bool mixed() const { return has_base() || chains_.beta != nullptr; }
 
+  // The block with its fixed coordinates taken from `instead`.
+  __device__ Block hold(int b, const Block& block, const Block& instead) const {
+    if constexpr (kFixes) return ebm::hold(fixed_in_block(chains_, chain_, dim(), b), block, instead);
+    return block;
+  }
   // Zeros beyond D.
   __device__ Block real(Block block, int b) const {
 #pragma unroll

@@ -16,6 +16,7 @@ __global__ void uniform_start_kernel(const __grid_constant__ ChainsView chains, 
   const std::uint32_t words[4] = {w.r0, w.r1, w.r2, w.r3};
   for (int k = 0; k < 4 && 4 * block + k < dim; ++k) {
     const int d = 4 * block + k;
+    if (chains.fixed != nullptr && (chains.fixed[row * fixed_words(dim) + d / 32] >> (d % 32) & 1u) != 0) continue;
     chains.x[row * dim + d] = start_position(step, d, words[k]);
   }
 }
@@ -43,6 +44,7 @@ cudaError_t launch_uniform_start(const ChainsView& chains, const StepView& step,
 cudaError_t launch_chains(const TilePlan& plan, const NetworkView& net, const ChainsView& chains, const StepView& step,
                           std::int64_t n, ChainCounts* counts, cudaStream_t stream) {
   const ChainArguments arguments{net, plan.layout, chains, step, n, counts, plan.slab};
+  if (chains.fixed != nullptr) return launch_fixed_chains(plan, arguments, stream);
   switch (step.kind) {
 #define EBM_LAUNCH(name, type) \
   case SamplerKind::name:      \

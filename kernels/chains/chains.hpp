@@ -46,6 +46,9 @@ enum class ChainSource : int {
   fresh,       // id = t n + i, step 0, from the uniform start
 };
 
+// Words that hold a bit for each dimension, dimension 0's the lowest of the first.
+EBM_HD constexpr int fixed_words(int dim) { return (dim + 31) / 32; }
+
 struct ChainsView {
   ChainSource source;
   std::int64_t n;
@@ -54,7 +57,8 @@ struct ChainsView {
   const std::uint64_t* ids;
   std::uint8_t* restarted;  // [n] or null
   std::uint64_t seed;
-  const float* beta;  // [n] inverse temperatures, or null: StepView::beta for all, temperature 1
+  const float* beta;           // [n] inverse temperatures, or null: StepView::beta for all, temperature 1
+  const std::uint32_t* fixed;  // [n, fixed_words(D)] a bit for each coordinate that stays, or null: none does
   // For sets that keep them, of the positions x, from launch to launch. All null otherwise; E0's without a base.
   bool known;            // whether they are up to date when a launch begins
   float* energy;         // [n] E

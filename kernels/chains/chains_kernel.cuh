@@ -20,7 +20,7 @@ struct ChainArguments {
   float* slab;
 };
 
-template <SamplerKind kKind, int Tile, class Evaluator>
+template <SamplerKind kKind, int Tile, bool kFixes = false, class Evaluator>
 __device__ __forceinline__ void run_tiles(const ChainArguments& a, const Evaluator& evaluator) {
   const Lane<Tile>& lane = evaluator.lane;
   const int dim = a.net.dim, dim_pad = padded(dim);
@@ -39,7 +39,7 @@ __device__ __forceinline__ void run_tiles(const ChainArguments& a, const Evaluat
     const std::int64_t index = first + lane.chain;
     const Chain chain = open_chain(a.chains, index);
     Counter counter;
-    fp32::ChainTile<Tile, Evaluator> tile(evaluator, a.chains, a.step, chain, step_size, counter);
+    fp32::ChainTile<Tile, Evaluator, kFixes> tile(evaluator, a.chains, a.step, chain, step_size, counter);
     const float* from = a.chains.source == ChainSource::data ? a.chains.batch : a.chains.x;
     for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
       ChainBlock block{};
@@ -81,6 +81,9 @@ __global__ void __launch_bounds__(Lane<Tile>::kThreads) chains_kernel(const __gr
   const BlockMemory memory = open_block<Tile, WeightsShared, StateShared>(a.net, a.layout, a.slab);
   run_tiles<kKind, Tile>(a, make_evaluator<Tile>(a.net, a.layout, memory));
 }
+
+// launch_chains() of chains with fixed coordinates (fixed_chains.cu).
+cudaError_t launch_fixed_chains(const TilePlan& plan, const ChainArguments& arguments, cudaStream_t stream);
 
 // A kernel of its own for tiles of 2 chains of some networks (pairs.cu); null for the others.
 using ChainsKernel = void (*)(ChainArguments);

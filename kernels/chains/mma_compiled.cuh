@@ -21,7 +21,7 @@ const void* compiled_mma_kernel(const MmaVariant& v) {
 }
 template <int Shape>
 const void* compiled_mma_kernel(const MmaVariant& v) {
-  if (v.tempered) return nullptr;
+  if (v.tempered || v.fixes) return nullptr;
   if (v.kind == SamplerKind::mala) return compiled_mma_kernel<Shape, SamplerKind::mala, false>(v);
   if (v.kind != SamplerKind::langevin) return nullptr;
   return v.limited ? compiled_mma_kernel<Shape, SamplerKind::langevin, true>(v)

@@ -27,11 +27,17 @@ __device__ __noinline__ inline ChainBlock rare_start_block(const MmaArguments& a
                                                            int d) {
   return start_block(a, id, step, d);
 }
-__device__ __noinline__ inline bool rare_outside_start(const MmaArguments& a, int d, ChainBlock x) {
+// But for the coordinates of the bits `fixed`.
+__device__ __forceinline__ bool outside_start_block(const MmaArguments& a, int d, const ChainBlock& x, unsigned fixed) {
   bool out = false;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) out = out || (d + i < a.net.dim && outside_start_region(a.step, d + i, x.v[i]));
+  for (int i = 0; i < 4; ++i) {
+    out = out || ((fixed >> i & 1u) == 0 && d + i < a.net.dim && outside_start_region(a.step, d + i, x.v[i]));
+  }
   return out;
+}
+__device__ __noinline__ inline bool rare_outside_start(const MmaArguments& a, int d, ChainBlock x) {
+  return outside_start_block(a, d, x, 0);
 }
 // x + d_a - d_b of two training points.
 __device__ __noinline__ inline ChainBlock rare_difference(const MmaArguments& a, std::uint32_t first,
@@ -49,8 +55,10 @@ __device__ __noinline__ inline ChainBlock rare_difference(const MmaArguments& a,
 template <class C>
 class MmaTile {
   static constexpr int kSlopeWords = C::kState.slope_offset(C::kLayers - 1);
+  static constexpr int kFixedWords = (C::kGroups + 7) / 8;
   static constexpr int kHeld = C::kState.positions_shared ? 1 : C::kState.hot_rows;  // rows in registers
   static constexpr bool kExact = C::kShape.exact, kLimited = C::kVariant.limited, kTempered = C::kVariant.tempered;
+  static constexpr bool kFixes = C::kVariant.fixes;
   using Pass = MmaNetworkPass<C>;
 
  public:
@@ -79,6 +87,19 @@ class MmaTile {
 #pragma unroll
       for (int g = 0; g < 2; ++g) {
         beta_[g] = chain_[g].exists ? arguments.chains.beta[chain_[g].row] : 1.0f;
+      }
+    }
+    if constexpr (kFixes) {
+#pragma unroll
+      for (int g = 0; g < 2; ++g) {
+#pragma unroll
+        for (int w = 0; w < kFixedWords; ++w) fixed_[w][g] = 0;
+#pragma unroll
+        for (int b = 0; b < C::kGroups; ++b) {
+          if (dimension(b, 0) >= arguments.net.dim) continue;
+          fixed_[b / 8][g] |= fixed_in_block(arguments.chains, chain_[g], arguments.net.dim, 4 * b + t_)
+                              << (4 * (b % 8));
+        }
       }
     }
   }
@@ -116,12 +137,14 @@ class MmaTile {
   __device__ __forceinline__ Block normals(Purpose purpose, int g, std::int64_t offset, int b) const {
     if (!block_real(b)) return {};
     const NormalBlock n = normals_of(words(purpose, g, offset, 4 * b + t_));
-    return masked(b, {{n.n[0], n.n[1], n.n[2], n.n[3]}});
+    return hold(b, g, masked(b, {{n.n[0], n.n[1], n.n[2], n.n[3]}}), {});
   }
   __device__ __forceinline__ Block uniform_start(int g, std::int64_t offset, int b) const {
     const std::uint64_t step = chain_[g].step + static_cast<std::uint64_t>(offset);
-    return C::kVariant.metropolis ? rare_start_block(a_, chain_[g].id, step, dimension(b, 0))
-                                  : start_block<kExact>(a_, chain_[g].id, step, dimension(b, 0));
+    const Block start = C::kVariant.metropolis ? rare_start_block(a_, chain_[g].id, step, dimension(b, 0))
+                                               : start_block<kExact>(a_, chain_[g].id, step, dimension(b, 0));
+    if constexpr (kFixes) return hold(b, g, start, get(kX, g, b));
+    return start;
   }
 
   __device__ __forceinline__ float clip(float g) const {
@@ -150,7 +173,8 @@ class MmaTile {
     }
     return out;
   }
-  __device__ __forceinline__ bool outside_start(int b, const Block& x) const {
+  __device__ __forceinline__ bool outside_start(int g, int b, const Block& x) const {
+    if constexpr (kFixes) return outside_start_block(a_, dimension(b, 0), x, fixed_in(b, g));
     return rare_outside_start(a_, dimension(b, 0), x);
   }
 
@@ -194,7 +218,8 @@ class MmaTile {
     float unused[2];
     network_.template evaluate<false>(input_, unused, [&](int b, int g, float4 raw) {
       if (!block_real(b)) return;
-      const Block next = update(g, b, get(kX, g, b), Slope{block_of(raw)});
+      const Block x = get(kX, g, b);
+      const Block next = hold(b, g, update(g, b, x, Slope{block_of(raw)}), x);
       set(kX, g, b, next);
       put_positions(input_, b, g, float4_of(next));
     });
@@ -220,7 +245,7 @@ class MmaTile {
     network_.template evaluate<true>(input, partial, [&](int b, int g, float4 raw) {
       Block gradient = confined(kappa, get(from, g, b), block_of(raw));
       if constexpr (kTempered) gradient = mul_add(beta_[g], gradient, zero_block());
-      set(to, g, b, gradient);
+      set(to, g, b, hold(b, g, gradient, {}));
     });
 #pragma unroll
     for (int g = 0; g < 2; ++g) {
@@ -326,6 +351,12 @@ class MmaTile {
     }
     return v;
   }
+  __device__ __forceinline__ unsigned fixed_in(int b, int g) const { return fixed_[b / 8][g] >> (4 * (b % 8)) & 0xFu; }
+  // The block with its fixed coordinates taken from `instead`.
+  __device__ __forceinline__ Block hold(int b, int g, const Block& block, const Block& instead) const {
+    if constexpr (kFixes) return ebm::hold(fixed_in(b, g), block, instead);
+    return block;
+  }
   // Whether this thread is the one that counts for its chain.
   __device__ __forceinline__ bool speaks(int g) const { return t_ == 0 && chain_[g].exists; }
 
@@ -364,6 +395,7 @@ class MmaTile {
   float4* shared_;  // this lane's blocks of the rows in shared memory, 32 apart
   Chain chain_[2];
   float beta_[2], evaluated_[2], kept_[2];  // tempered: 1 / temperature, E of the last evaluation and of x
+  std::uint32_t fixed_[kFixedWords][2];     // with fixed coordinates: four bits a block
   float4 held_[kHeld][C::kGroups][2];       // the others
   typename C::Input input_;                 // x, for sweeps
 };

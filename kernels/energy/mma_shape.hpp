@@ -53,6 +53,7 @@ struct MmaVariant {
   int rows;
   bool limited;   // a sampler that sweeps, with grad_clip or a clamp; Metropolis-adjusted chains always look
   bool tempered;  // Metropolis-adjusted chains on beta E
+  bool fixes;     // chains with fixed coordinates
   bool operator==(const MmaVariant&) const = default;
 
   // Terms of the forward and backward products. Metropolis-adjusted chains need E at single-precision grade: their
@@ -65,8 +66,9 @@ struct MmaVariant {
 };
 
 #if !defined(__CUDACC_RTC__)
-constexpr MmaVariant mma_variant(bool split, SamplerKind kind, bool limited = false, bool tempered = false) {
-  MmaVariant variant{split, kind, false, 0, limited, tempered};
+constexpr MmaVariant mma_variant(bool split, SamplerKind kind, bool limited = false, bool tempered = false,
+                                 bool fixes = false) {
+  MmaVariant variant{split, kind, false, 0, limited, tempered, fixes};
   switch (kind) {
 #define EBM_ROWS(name, type)                        \
   case SamplerKind::name:                           \

@@ -45,18 +45,30 @@ struct Outcome {
   std::string path;
 };
 
-Outcome run(const ebm::Device& device, const ebm::MlpShape& shape, const ebm::Transition& transition) {
+// Of chain i, whether dimension d is fixed: all of the second chain, none of the first.
+bool fixed(std::size_t i, std::size_t d) { return i == 1 || (i > 1 && (7 * i + 3 * d + d * d) % 5 < 2); }
+
+Outcome run(const ebm::Device& device, const ebm::MlpShape& shape, const ebm::Transition& transition,
+            bool fixes = false) {
   const auto function = ebm::make_engine(device)->load(random_network(shape, 3));
   std::vector<std::uint64_t> ids(kChains), steps(kChains, 11);
   for (std::size_t i = 0; i < kChains; ++i) ids[i] = 1000 + i;
   const auto chains = function->chains(7, ids, steps);
   const ebm::Matrix start = random_points(kChains, static_cast<std::size_t>(shape.dim), 4);
   chains->set_positions(start.values());
+  if (fixes) {
+    std::vector<std::uint8_t> mask;
+    for (std::size_t i = 0; i < start.values().size(); ++i) mask.push_back(fixed(i / start.cols(), i % start.cols()));
+    chains->fix(mask);
+  }
   Outcome result;
   chains->run(transition, kSteps);
   result.stats = chains->stats();
   result.x.resize(start.values().size());
   chains->positions(result.x);
+  for (std::size_t i = 0; fixes && i < result.x.size(); ++i) {
+    if (fixed(i / start.cols(), i % start.cols())) EXPECT_EQ(result.x[i], start.values()[i]) << i;
+  }
   result.path = function->path();
   return result;
 }
@@ -102,38 +114,47 @@ class RuntimeKernelTest : public testing::TestWithParam<Case> {
     if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
     if (!ebm::cuda::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
   }
-};
 
-TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) {
-  const ebm::MlpShape& shape = GetParam().shape;
-  for (const ebm::Transition& transition : transitions(shape.dim, GetParam().split)) {
-    const bool adjusted = ebm::is_metropolis(transition.kind);
-    const Outcome expected = run(ebm::Device::cpu(1), shape, transition);
-    for (const ebm::Precision precision : {ebm::Precision::fp16, ebm::Precision::fp16x3}) {
-      if (precision == ebm::Precision::fp16x3 && !GetParam().split) continue;
-      const Outcome found = run(ebm::Device::cuda(0, precision), shape, transition);
-      EXPECT_NE(found.path.find("tensor-core"), std::string::npos) << found.path;
-      EXPECT_EQ(found.stats.restarts, 0u);
-      // A step's error is step_size times the gradient's (2e-3 and 1e-5 of a gradient of order 1 to 10), and that of
-      // the normals; kinks of relu and the clip let it grow a little.
-      const double tolerance = precision == ebm::Precision::fp16 ? 2e-3 : 2e-5;
-      // A decision that hangs on the last digits may fall the other way and moves its chain at once by order 1.
-      std::size_t apart = 0;
-      const auto dim = static_cast<std::size_t>(shape.dim);
-      for (std::size_t i = 0; i < kChains; ++i) {
-        double worst = 0.0;
-        for (std::size_t d = 0; d < dim; ++d) {
-          const double e = expected.x[i * dim + d], f = found.x[i * dim + d];
-          worst = std::max(worst, std::isfinite(f) ? std::abs(e - f) / std::max(1.0, std::abs(e)) : INFINITY);
+  void follow_the_cpu_engine(bool fixes) const {
+    const ebm::MlpShape& shape = GetParam().shape;
+    for (const ebm::Transition& transition : transitions(shape.dim, GetParam().split)) {
+      const bool adjusted = ebm::is_metropolis(transition.kind);
+      const Outcome expected = run(ebm::Device::cpu(1), shape, transition, fixes);
+      for (const ebm::Precision precision : {ebm::Precision::fp16, ebm::Precision::fp16x3}) {
+        if (precision == ebm::Precision::fp16x3 && !GetParam().split) continue;
+        const Outcome found = run(ebm::Device::cuda(0, precision), shape, transition, fixes);
+        EXPECT_NE(found.path.find("tensor-core"), std::string::npos) << found.path;
+        EXPECT_EQ(found.stats.restarts, 0u);
+        // A step's error is step_size times the gradient's (2e-3 and 1e-5 of a gradient of order 1 to 10), and that of
+        // the normals; kinks of relu and the clip let it grow a little.
+        const double tolerance = precision == ebm::Precision::fp16 ? 2e-3 : 2e-5;
+        // A decision that hangs on the last digits may fall the other way and moves its chain at once by order 1.
+        std::size_t apart = 0;
+        const auto dim = static_cast<std::size_t>(shape.dim);
+        for (std::size_t i = 0; i < kChains; ++i) {
+          double worst = 0.0;
+          for (std::size_t d = 0; d < dim; ++d) {
+            const double e = expected.x[i * dim + d], f = found.x[i * dim + d];
+            worst = std::max(worst, std::isfinite(f) ? std::abs(e - f) / std::max(1.0, std::abs(e)) : INFINITY);
+          }
+          apart += worst > tolerance;
         }
-        apart += worst > tolerance;
+        EXPECT_LE(apart, adjusted ? 1u : 0u)
+            << ebm::cuda::name_of(precision) << ", sampler " << static_cast<int>(transition.kind) << ", limited "
+            << !transition.clamp_lo.empty();
+        EXPECT_EQ(found.stats[ebm::Move::jump].proposed, expected.stats[ebm::Move::jump].proposed);
       }
-      EXPECT_LE(apart, adjusted ? 1u : 0u)
-          << ebm::cuda::name_of(precision) << ", sampler " << static_cast<int>(transition.kind) << ", limited "
-          << !transition.clamp_lo.empty();
-      EXPECT_EQ(found.stats[ebm::Move::jump].proposed, expected.stats[ebm::Move::jump].proposed);
     }
   }
+};
+
+TEST_P(RuntimeKernelTest, FollowsTheCpuEngine) { follow_the_cpu_engine(false); }
+
+// One network of every sampler and both precisions, and one of several words of bits.
+TEST_P(RuntimeKernelTest, WithFixedCoordinatesToo) {
+  const std::string name = GetParam().name;
+  if (name != "silu_deep" && name != "relu_many_dimensions") GTEST_SKIP() << "two networks are enough";
+  follow_the_cpu_engine(true);
 }
 
 INSTANTIATE_TEST_SUITE_P(, RuntimeKernelTest, testing::ValuesIn(cases()),

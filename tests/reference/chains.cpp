@@ -18,6 +18,21 @@ Vector clipped(Vector g, double limit) {
   return g;
 }
 
+bool stays(const Chain& chain, std::size_t d) { return !chain.fixed.empty() && chain.fixed[d]; }
+
+// The uniform start of the coordinates that move.
+Vector start_of(const Target& target, const Kernel& kernel, std::uint64_t seed, const Chain& chain) {
+  Vector x = uniform_start(kernel, seed, chain.id, chain.step, target.network.dim);
+  for (std::size_t d = 0; d < x.size(); ++d) x[d] = stays(chain, d) ? chain.x[d] : x[d];
+  return x;
+}
+
+// Momenta and noises of the coordinates that move.
+Vector free_part(const Chain& chain, Vector v) {
+  for (std::size_t d = 0; d < v.size(); ++d) v[d] = stays(chain, d) ? 0 : v[d];
+  return v;
+}
+
 bool outside(const Kernel& kernel, const Vector& x) {
   for (std::size_t d = 0; d < kernel.lo.size(); ++d) {
     if (x[d] < kernel.lo[d] || x[d] > kernel.hi[d]) return true;
@@ -26,7 +41,7 @@ bool outside(const Kernel& kernel, const Vector& x) {
 }
 
 void restart(const Target& target, const Kernel& kernel, std::uint64_t seed, Chain* chain, Counts* counts) {
-  chain->x = uniform_start(kernel, seed, chain->id, chain->step, target.network.dim);
+  chain->x = start_of(target, kernel, seed, *chain);
   chain->restarted = true;
   ++counts->restarts;
 }
@@ -37,7 +52,9 @@ void langevin_step(const Target& target, const Kernel& kernel, std::uint64_t see
   const Vector g = clipped(here.gradient, kernel.grad_clip);
   const Vector n = normals(seed, chain->id, chain->step, target.network.dim);
   Vector y = chain->x;
-  for (std::size_t d = 0; d < y.size(); ++d) y[d] += kernel.noise_scale * n[d] - kernel.step_size * g[d];
+  for (std::size_t d = 0; d < y.size(); ++d) {
+    if (!stays(*chain, d)) y[d] += kernel.noise_scale * n[d] - kernel.step_size * g[d];
+  }
   if (!finite(here) || !all_finite(y)) {
     restart(target, kernel, seed, chain, counts);
     return;
@@ -72,19 +89,19 @@ struct Local {
 Local mala_move(const Target& target, const Kernel& kernel, std::uint64_t seed, const Evaluation& here,
                 const Chain& chain) {
   const double h = kernel.step_size;
-  const Vector g = clipped(here.gradient, kernel.grad_clip);
-  const Vector n = normals(seed, chain.id, chain.step, target.network.dim);
+  const Vector g = free_part(chain, clipped(here.gradient, kernel.grad_clip));
+  const Vector n = free_part(chain, normals(seed, chain.id, chain.step, target.network.dim));
   Local move{chain.x, {}};
   for (std::size_t d = 0; d < g.size(); ++d) move.y[d] += std::sqrt(2 * h) * n[d] - h * g[d];
   move.there = target.evaluate(move.y);
-  const Vector g_back = clipped(move.there.gradient, kernel.grad_clip);
+  const Vector g_back = free_part(chain, clipped(move.there.gradient, kernel.grad_clip));
   move.log_ratio = (proposal_square(move.y, chain.x, g, h) - proposal_square(chain.x, move.y, g_back, h)) / (4 * h);
   return move;
 }
 
-void leapfrog(const Target& target, const Kernel& kernel, double h, Vector* p, Local* move) {
+void leapfrog(const Target& target, const Kernel& kernel, const Chain& chain, double h, Vector* p, Local* move) {
   const auto kick = [&] {
-    const Vector g = clipped(move->there.gradient, kernel.grad_clip);
+    const Vector g = free_part(chain, clipped(move->there.gradient, kernel.grad_clip));
     for (std::size_t d = 0; d < p->size(); ++d) (*p)[d] -= h / 2 * g[d];
   };
   kick();
@@ -99,10 +116,10 @@ Local hmc_move(const Target& target, const Kernel& kernel, std::uint64_t seed, c
                const Chain& chain) {
   const double u = uniform(words(seed, Purpose::move, chain.id, chain.step, 0)[2]);
   const double h = kernel.step_size * (1 + kernel.jitter * (2 * u - 1));
-  Vector p = normals(seed, chain.id, chain.step, target.network.dim, Purpose::momentum);
+  Vector p = free_part(chain, normals(seed, chain.id, chain.step, target.network.dim, Purpose::momentum));
   Local move{chain.x, here};
   move.log_ratio = square(p) / 2;
-  for (int l = 0; l < kernel.leapfrog_steps; ++l) leapfrog(target, kernel, h, &p, &move);
+  for (int l = 0; l < kernel.leapfrog_steps; ++l) leapfrog(target, kernel, chain, h, &p, &move);
   move.log_ratio -= square(p) / 2;
   return move;
 }
@@ -111,9 +128,9 @@ Local malt_move(const Target& target, const Kernel& kernel, std::uint64_t seed, 
                 const Chain& chain) {
   const double h = kernel.step_size, kept = std::exp(-kernel.friction * h / 2);
   const int dim = target.network.dim;
-  Vector p = normals(seed, chain.id, chain.step, dim, Purpose::momentum);
+  Vector p = free_part(chain, normals(seed, chain.id, chain.step, dim, Purpose::momentum));
   const auto refresh = [&](Purpose purpose, std::uint64_t step) {
-    const Vector xi = normals(seed, chain.id, step, dim, purpose);
+    const Vector xi = free_part(chain, normals(seed, chain.id, step, dim, purpose));
     for (std::size_t d = 0; d < p.size(); ++d) p[d] = kept * p[d] + std::sqrt(1 - kept * kept) * xi[d];
   };
   Local move{chain.x, here};
@@ -121,7 +138,7 @@ Local malt_move(const Target& target, const Kernel& kernel, std::uint64_t seed, 
     const std::uint64_t step = chain.step + static_cast<std::uint64_t>(l);
     refresh(Purpose::langevin_noise, step);
     move.log_ratio += square(p) / 2;
-    leapfrog(target, kernel, h, &p, &move);
+    leapfrog(target, kernel, chain, h, &p, &move);
     move.log_ratio -= square(p) / 2;
     refresh(Purpose::second_half_noise, step);
   }
@@ -136,7 +153,7 @@ void metropolis_step(const Target& target, const Kernel& kernel, std::uint64_t s
 
   Local move{chain->x, {}};
   if (jump) {
-    move.y = uniform_start(kernel, seed, chain->id, chain->step, target.network.dim);
+    move.y = start_of(target, kernel, seed, *chain);
     move.there = target.evaluate(move.y);
   } else if (difference) {
     const Words pick = words(seed, Purpose::difference, chain->id, chain->step, 0);
@@ -156,7 +173,7 @@ void metropolis_step(const Target& target, const Kernel& kernel, std::uint64_t s
       const double v = chain->x[d];
       const bool inside =
           kernel.start_lo.empty() ? std::abs(v) <= 3 : v >= kernel.start_lo[d] && v <= kernel.start_hi[d];
-      if (!inside) log_a = -std::numeric_limits<double>::infinity();
+      if (!inside && !stays(*chain, d)) log_a = -std::numeric_limits<double>::infinity();
     }
   }
   const bool allowed = finite(there) && !outside(kernel, move.y);

@@ -42,6 +42,7 @@ struct Chain {
   std::uint64_t id = 0;
   std::uint64_t step = 0;
   Vector x;
+  std::vector<bool> fixed = {};  // coordinates that stay, [D]; empty: none
   bool restarted = false;
   // Over all decisions so far, the smallest |ln u - log a| and the smallest distance of a clipped or clamped value, a
   // coordinate or a hidden unit from where it switches branch. A single-precision chain may leave the reference only

@@ -15,6 +15,10 @@
 // those of one Philox block; a Block is four Reals. Elements beyond D read as zero in every row and random block, and
 // what is written to them is dropped.
 //
+// Chains may have *fixed coordinates*, other ones each. Those read as zero in gradients and random blocks, and as x in
+// the uniform start, so that no arithmetic of a body moves them, gives them a momentum or adds to a ratio; a sweep
+// leaves them, and they are never outside the start region. A Tile for chains without them has no code for them.
+//
 //   for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride())
 //
 // Rows are D numbers of every chain: kX, kGradient (of the target at x, clipped), kProposal, kProposalGradient (as it

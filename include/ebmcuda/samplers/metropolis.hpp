@@ -132,7 +132,7 @@ EBM_BODY void decide(Tile& tile, Trajectory& local, const MetropolisMoves<Tile>&
     watch(trouble, to);
     watch(trouble, tile.get(kProposalGradient, g, b));
     outside = outside | tile.outside_clamp(b, to);
-    if (jumps) outside = outside | (moves.jump & tile.outside_start(b, tile.get(kX, g, b)));
+    if (jumps) outside = outside | (moves.jump & tile.outside_start(g, b, tile.get(kX, g, b)));
   }
   const auto refused = tile.any(outside | in_trouble(trouble));
   const auto log_a = (energy - proposed) + select(moves.local, local.log_ratio(tile, g), tile.zero());
