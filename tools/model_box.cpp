@@ -33,13 +33,6 @@ std::optional<Box> noted_box(const Mlp& model) {
 
 std::string text_of(const Box& box) { return fmt::format("{},{}", fmt::join(box.lo, ","), fmt::join(box.hi, ",")); }
 
-bool inside(std::span<const float> row, const Box& box) {
-  for (std::size_t d = 0; d < row.size(); ++d) {
-    if (!(row[d] >= side(box.lo, d) && row[d] <= side(box.hi, d))) return false;
-  }
-  return true;
-}
-
 std::size_t rows_outside(MatrixView x, const Box& box) {
   std::size_t outside = 0;
   for (std::size_t i = 0; i < x.rows; ++i) outside += inside(x.row(i), box) ? 0 : 1;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <span>
 #include <string>
 
 #include "ebmcuda/log_z.hpp"
@@ -14,7 +13,6 @@ namespace ebm::tools {
 std::optional<Box> noted_box(const Mlp& model);
 std::string text_of(const Box& box);  // "-1,1": one side after the other
 
-bool inside(std::span<const float> row, const Box& box);
 // Rows with a value outside.
 std::size_t rows_outside(MatrixView x, const Box& box);
 

@@ -612,4 +612,14 @@ LogLikelihood log_likelihood(const Mlp& model, MatrixView x, double log_z, const
   return {mean - log_z, std::sqrt(square / (n * (n - 1)))};
 }
 
+bool inside(std::span<const float> row, const Box& box) {
+  const auto side = [](const std::vector<float>& values, std::size_t d) {
+    return values.size() == 1 ? values[0] : values[d];
+  };
+  for (std::size_t d = 0; d < row.size(); ++d) {
+    if (!(row[d] >= side(box.lo, d) && row[d] <= side(box.hi, d))) return false;
+  }
+  return true;
+}
+
 }  // namespace ebm

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ebmcuda/baselines.hpp"
+#include "ebmcuda/calibration.hpp"
 #include "ebmcuda/chains.hpp"
 #include "ebmcuda/checkpoint.hpp"
 #include "ebmcuda/classification.hpp"
@@ -12,6 +13,7 @@
 #include "ebmcuda/diagnostics.hpp"
 #include "ebmcuda/divergence.hpp"
 #include "ebmcuda/energy.hpp"
+#include "ebmcuda/ensemble.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/export.hpp"
 #include "ebmcuda/files.hpp"
@@ -19,6 +21,7 @@
 #include "ebmcuda/log_z.hpp"
 #include "ebmcuda/matrix.hpp"
 #include "ebmcuda/mlp.hpp"
+#include "ebmcuda/modes.hpp"
 #include "ebmcuda/replay_buffer.hpp"
 #include "ebmcuda/sampler.hpp"
 #include "ebmcuda/scores.hpp"

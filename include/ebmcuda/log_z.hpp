@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ struct EBMCUDA_API QuadratureResult {
 // max_error.
 EBMCUDA_API QuadratureResult quadrature_log_z(const Mlp& model, const QuadratureOptions& options = {},
                                               MatrixView data = {}, const Device& device = Device::automatic());
+
+// Whether a row of D values lies in a box of 1 or D values a side: where a model that was trained in one has p(x) > 0.
+EBMCUDA_API bool inside(std::span<const float> row, const Box& box);
 
 struct EBMCUDA_API AisProgress {
   std::int64_t temperature, temperatures;
