@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ebmcuda/calibration.hpp"
 #include "ebmcuda/classification.hpp"
 #include "ebmcuda/scores.hpp"
 
@@ -12,11 +13,11 @@ namespace ebm::tools {
 
 using Json = nlohmann::ordered_json;
 
-Json classification_of(const Mlp& model, MatrixView x, std::span<const int> labels, std::uint64_t seed,
-                       const Device& device) {
+namespace {
+
+Json quality_of(const Matrix& log_p, std::span<const int> labels, std::uint64_t seed) {
   ClassificationOptions options;
   options.seed = seed;
-  const Matrix log_p = class_log_probabilities(model, x, device);
   const ClassificationQuality quality = judge_classifier(log_p, labels, options);
   Json json;
   const auto put = [&](const std::string& name, const Estimate& estimate) {
@@ -30,6 +31,23 @@ Json classification_of(const Mlp& model, MatrixView x, std::span<const int> labe
   json["interval_level"] = options.level;
   json["resamples"] = options.resamples;
   json["calibration_bins"] = options.bins;
+  return json;
+}
+
+}  // namespace
+
+Json classification_of(const Mlp& model, MatrixView x, std::span<const int> labels, std::uint64_t seed,
+                       const Device& device) {
+  return quality_of(class_log_probabilities(model, x, device), labels, seed);
+}
+
+Json scaled_classification_of(const Mlp& model, MatrixView x, std::span<const int> labels, MatrixView held_out,
+                              std::span<const int> held_out_labels, std::uint64_t seed, const Device& device) {
+  const Matrix log_p = class_log_probabilities(model, x, device);
+  const Matrix held_out_log_p = class_log_probabilities(model, held_out, device);
+  const double temperature = fit_temperature(held_out_log_p, held_out_labels);
+  Json json{{"temperature", temperature}, {"fitted_on", held_out_labels.size()}};
+  json.update(quality_of(at_temperature(log_p, temperature), labels, seed));
   return json;
 }
 

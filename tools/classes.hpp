@@ -15,6 +15,11 @@ namespace ebm::tools {
 nlohmann::ordered_json classification_of(const Mlp& model, MatrixView x, std::span<const int> labels,
                                          std::uint64_t seed, const Device& device);
 
+// The same at the temperature that is best for rows that the model was not trained on, and which that is.
+nlohmann::ordered_json scaled_classification_of(const Mlp& model, MatrixView x, std::span<const int> labels,
+                                                MatrixView held_out, std::span<const int> held_out_labels,
+                                                std::uint64_t seed, const Device& device);
+
 // How well E(x), and max p(y | x) where there are classes, tell `other` from `x`.
 nlohmann::ordered_json out_of_distribution_of(const Mlp& model, MatrixView x, MatrixView other, const Device& device);
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ebmcuda/dataset.hpp"
+#include "ebmcuda/ensemble.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/log_z.hpp"
 #include "tools/baselines.hpp"
@@ -38,7 +39,7 @@ struct EvaluateOptions {
   CommonOptions common;
   ModelOptions model;
   DataOptions data;
-  std::optional<std::filesystem::path> train, out_of_distribution;
+  std::optional<std::filesystem::path> train, out_of_distribution, calibrate, calibrate_labels;
   std::optional<Method> method;  // unset: auto
   std::optional<int> quadrature_points;
   AisOptions ais;
@@ -90,11 +91,11 @@ std::string add_quadrature(Json& json, std::optional<double>& log_z, const Evalu
   }
 }
 
-std::string add_ais(Json& json, std::optional<double>& log_z, const EvaluateOptions& options, const Mlp& model,
-                    const Device& device, const Console& console) {
+std::string add_ais(Json& json, std::optional<double>& log_z, const EvaluateOptions& options, std::uint64_t seed,
+                    const Mlp& model, const Device& device, const Console& console) {
   json["method"] = "ais";
   AisOptions ais = options.ais;
-  ais.seed = options.common.seed();
+  ais.seed = seed;
   ProgressBar forward(console, "annealing", ais.temperatures), reverse(console, "annealing back", ais.temperatures);
   ais.progress = [&](const AisProgress& progress) {
     if (progress.reverse) forward.finish();
@@ -121,6 +122,127 @@ std::string add_ais(Json& json, std::optional<double>& log_z, const EvaluateOpti
   return result.refusal.empty() ? "" : result.refusal + ": more --ais-temperatures or --ais-chains help";
 }
 
+// log Z of one model.
+struct Normalised {
+  Json json;  // with its error and how it was found
+  std::optional<double> log_z;
+  std::string refusal;  // why there is none
+  std::optional<Box> box;
+};
+
+Normalised normalise(const EvaluateOptions& options, const Mlp& model, const std::filesystem::path& path, Method method,
+                     std::uint64_t seed, const Device& device, const Console& console) {
+  Normalised result;
+  result.box = box_for(options, model);
+  if (result.box) {
+    result.json["clamp"] = {{"lo", result.box->lo}, {"hi", result.box->hi}};
+    console.info("p(x) is 0 outside the box {} ({}--clamp off leaves it away)", text_of(*result.box),
+                 options.clamp ? "" : "the model's; ");
+    if (method == Method::ais) {
+      console.warn("log Z by ais is over all of space and no less than in the box: the likelihood is a lower bound");
+    }
+  }
+  result.refusal = method == Method::quadrature
+                       ? add_quadrature(result.json, result.log_z, options, model, result.box, device)
+                       : add_ais(result.json, result.log_z, options, seed, model, device, console);
+  if (options.save_log_z && result.log_z) {
+    ranks().on_first("log Z", [&] {
+      save_log_z(path, model,
+                 {*result.log_z, result.json["log_z_stderr"].get<double>(), result.json["method"].get<std::string>()});
+    });
+    console.info("log Z is in {}: ebm score uses it", path.string());
+  }
+  return result;
+}
+
+// What models make of the points.
+struct Judgement {
+  std::optional<double> likelihood;
+  std::string refusal;
+};
+
+Judgement judge(Json& json, const Normalised& one, const Mlp& model, const Matrix& x, const Device& device) {
+  json.update(one.json);
+  Judgement result{{}, one.refusal};
+  const std::size_t outside = one.box ? rows_outside(x, *one.box) : 0;
+  if (result.refusal.empty() && outside > 0) {
+    result.refusal = fmt::format("{} of {} points lie outside the model's box {}, where p(x) = 0", outside, x.rows(),
+                                 text_of(*one.box));
+  }
+  json["mean_log_likelihood"] = nullptr;
+  json["mean_log_likelihood_stderr"] = nullptr;
+  if (!one.log_z || outside > 0) return result;  // the JSON has log Z all the same
+  const LogLikelihood likelihood = log_likelihood(model, x, *one.log_z, device);
+  result.likelihood = likelihood.mean;
+  json["mean_log_likelihood"] = likelihood.mean;
+  json["mean_log_likelihood_stderr"] = likelihood.standard_error;  // over the points, log_z taken as given
+  return result;
+}
+
+Judgement judge(Json& json, const EvaluateOptions& options, const std::vector<Normalised>& all,
+                const std::vector<Mlp>& models, const Matrix& x, const Device& device) {
+  Judgement result;
+  Json members = Json::array();
+  std::vector<EnsembleMember> known;
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    const std::string file = options.model.paths()[m].string();
+    Json member{{"file", file}};
+    const Judgement own = judge(member, all[m], models[m], x, device);
+    if (!all[m].refusal.empty() && result.refusal.empty()) {
+      result.refusal = fmt::format("{}: {}", file, all[m].refusal);
+      member["refused"] = all[m].refusal;
+    }
+    members.push_back(std::move(member));
+    if (all[m].log_z) {
+      known.push_back({models[m], *all[m].log_z, all[m].json["log_z_stderr"].get<double>(), all[m].box});
+    }
+  }
+  json["members"] = members;
+  json["mean_log_likelihood"] = nullptr;
+  json["mean_log_likelihood_stderr"] = nullptr;
+  json["mean_log_likelihood_log_z_error"] = nullptr;
+  if (!result.refusal.empty()) return result;
+  const EnsembleLikelihood likelihood = Ensemble(known, device).log_likelihood(x);
+  if (!std::isfinite(likelihood.mean)) {
+    result.refusal = "some points lie outside the box of every model, where p(x) = 0";
+    return result;
+  }
+  result.likelihood = likelihood.mean;
+  json["mean_log_likelihood"] = likelihood.mean;
+  json["mean_log_likelihood_stderr"] = likelihood.standard_error;
+  json["mean_log_likelihood_log_z_error"] = likelihood.log_z_error;
+  return result;
+}
+
+// Rows that a temperature is fitted to, laid out as DATA; labels in the same column, or in a file.
+std::optional<Data> calibration_of(const EvaluateOptions& options, const Data& data, const Mlp& model,
+                                   const Console& console) {
+  if (!options.calibrate) {
+    if (options.calibrate_labels) {
+      throw ConfigError("--calibrate-labels", options.calibrate_labels->string(), "needs --calibrate");
+    }
+    return std::nullopt;
+  }
+  DataOptions source = options.data;
+  source.path = *options.calibrate;
+  source.labels = options.calibrate_labels;
+  if (data.labels.empty() || !(source.labels || source.label_column)) {
+    throw ConfigError("--calibrate", options.calibrate->string(),
+                      "needs labels of DATA, and its own: --calibrate-labels, or --label-column for both");
+  }
+  Data held_out = source.read(console, &model);
+  require_dimension(fmt::format("--calibrate ({})", options.calibrate->string()), held_out.x, model);
+  held_out.x = dequantized(held_out.x, options.dequantize, options.common.seed() + 3);
+  return held_out;
+}
+
+void refuse_of_several(const EvaluateOptions& options, const Data& data) {
+  if (!data.labels.empty()) throw ConfigError("labels", "given", "p(y | x) is judged of one model");
+  if (options.out_of_distribution) {
+    throw ConfigError("--out-of-distribution", options.out_of_distribution->string(), "is judged of one model");
+  }
+}
+
 // For data drawn from a known density: the truth's own likelihood of these points.
 Json compare_with_truth(DensityName name, MatrixView data, std::optional<double> model_likelihood) {
   const KnownDensity density(name, static_cast<int>(data.cols), "--density");
@@ -136,20 +258,22 @@ Json compare_with_truth(DensityName name, MatrixView data, std::optional<double>
 void run(const EvaluateOptions& options) {
   const Console console(options.common.quiet);
   const Device device = options.common.open_over_ranks();
-  const Mlp model = options.model.load(console);
+  const std::vector<Mlp> models = options.model.load_all(console);
+  const Mlp& model = models.front();
   Outputs outputs;
   outputs.protect(options.data.path);
   if (options.save_log_z) {
     if (options.clamp) {
       throw ConfigError("--clamp", *options.clamp, "--save-log-z keeps log Z of the model's own box; leave one out");
     }
-    claim_log_z(options.model.path, &outputs);
+    for (const std::filesystem::path& path : options.model.paths()) claim_log_z(path, &outputs);
   }
   Data data = options.data.read(console, &model);
   require_dimension(fmt::format("DATA ({})", options.data.path.string()), data.x, model);
   if (!data.labels.empty() && model.shape().head != Head::logits) {
     throw ConfigError("labels", "given", "the model has a scalar head; only a logits head has classes");
   }
+  if (models.size() > 1) refuse_of_several(options, data);
   if (options.density) static_cast<void>(KnownDensity(*options.density, model.dim(), "--density"));
   const Method method = options.method.value_or(model.dim() <= 2 ? Method::quadrature : Method::ais);
   if (method == Method::quadrature && model.dim() > 2) {
@@ -166,6 +290,7 @@ void run(const EvaluateOptions& options) {
     other = options.data.read_features(console, *options.out_of_distribution);
     require_dimension(fmt::format("--out-of-distribution ({})", options.out_of_distribution->string()), *other, model);
   }
+  const std::optional<Data> calibration = calibration_of(options, data, model, console);
   warn_without_noise(console, model, options.dequantize);
   // The training split gets the noise of another seed: the two parts share no number.
   const Matrix x = dequantized(data.x, options.dequantize, options.common.seed());
@@ -176,43 +301,21 @@ void run(const EvaluateOptions& options) {
   const Matrix& fitted_on = noisy_train ? *noisy_train : x;
 
   Json json{{"n", x.rows()}, {"dim", x.cols()}};
-  const std::optional<Box> clamp = box_for(options, model);
-  std::size_t outside = 0;
-  if (clamp) {
-    json["clamp"] = {{"lo", clamp->lo}, {"hi", clamp->hi}};
-    outside = rows_outside(x, *clamp);
-    console.info("p(x) is 0 outside the box {} ({}--clamp off leaves it away)", text_of(*clamp),
-                 options.clamp ? "" : "the model's; ");
-    if (method == Method::ais) {
-      console.warn("log Z by ais is over all of space and no less than in the box: the likelihood is a lower bound");
-    }
+  std::vector<Normalised> normalised;
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    if (models.size() > 1) console.info("log Z of {}", options.model.paths()[m].string());
+    normalised.push_back(normalise(options, models[m], options.model.paths()[m], method,
+                                   member_seed(options.common.seed(), m), device, console));
   }
-  std::optional<double> log_z, likelihood;
-  std::string refusal = method == Method::quadrature ? add_quadrature(json, log_z, options, model, clamp, device)
-                                                     : add_ais(json, log_z, options, model, device, console);
-  if (options.save_log_z && log_z) {
-    ranks().on_first("log Z", [&] {
-      save_log_z(options.model.path, model,
-                 {*log_z, json["log_z_stderr"].get<double>(), json["method"].get<std::string>()});
-    });
-    console.info("log Z is in {}: ebm score uses it", options.model.path.string());
-  }
-  if (refusal.empty() && outside > 0) {
-    refusal = fmt::format("{} of {} points lie outside the model's box {}, where p(x) = 0", outside, x.rows(),
-                          text_of(*clamp));
-    log_z.reset();  // no likelihood; the JSON has log Z all the same
-  }
-  json["mean_log_likelihood"] = nullptr;
-  json["mean_log_likelihood_stderr"] = nullptr;
-  if (log_z) {
-    const LogLikelihood result = log_likelihood(model, x, *log_z, device);
-    likelihood = result.mean;
-    json["mean_log_likelihood"] = result.mean;
-    json["mean_log_likelihood_stderr"] = result.standard_error;  // over the points, log_z taken as given
-  }
+  const auto [likelihood, refusal] = models.size() == 1 ? judge(json, normalised.front(), model, x, device)
+                                                        : judge(json, options, normalised, models, x, device);
   if (options.density) json["density"] = compare_with_truth(*options.density, x, likelihood);
   if (!data.labels.empty()) {
     json["classification"] = classification_of(model, x, data.labels, options.common.seed(), device);
+    if (calibration) {
+      json["classification"]["temperature_scaled"] = scaled_classification_of(
+          model, x, data.labels, calibration->x, calibration->labels, options.common.seed(), device);
+    }
   }
   if (other) json["out_of_distribution"] = out_of_distribution_of(model, x, *other, device);
   if (options.baselines.value_or(true) && leads()) {
@@ -238,6 +341,7 @@ Command add_evaluate_command(CLI::App& ebm) {
       "  ebm evaluate digits.safetensors test.npy --ais-temperatures 10000 --ais-chains 2048\n"
       "  ebm evaluate digits.safetensors test.npy --dequantize 1 --save-log-z       log Z into the model file\n"
       "  ebm evaluate jem.safetensors test.npy --labels y.npy --out-of-distribution other.npy\n"
+      "  ebm evaluate m.0.safetensors m.1.safetensors test.npy                      the average of two densities\n"
       "  ebm evaluate m.safetensors test.npy --quiet | jq .mean_log_likelihood\n"
       "\n"
       "Prints JSON: log Z and its error, the mean log-likelihood of DATA (nats, data units), that of baselines, and "
@@ -247,6 +351,7 @@ Command add_evaluate_command(CLI::App& ebm) {
   const auto options = std::make_shared<EvaluateOptions>();
   options->model.add(*line);
   options->data.add(*line, DataOptions::Labels::classes);
+  options->model.take_several(*line, &options->data.path);
   line->add("--train", options->train, "FILE", "training split: baselines are fitted on it");
   line->add("--dequantize", options->dequantize, "W", "add uniform noise in [0, W), as in training (default 0)");
   line->add_choice("--method", options->method, parse_method,
@@ -259,6 +364,9 @@ Command add_evaluate_command(CLI::App& ebm) {
       "DATA was drawn from this density of ebm data: adds the gap to the truth");
   line->add("--out-of-distribution", options->out_of_distribution, "FILE",
             "points of another kind: how well E(x) and max p(y | x) tell them from DATA");
+  line->add("--calibrate", options->calibrate, "FILE",
+            "held-out points with labels, laid out as DATA: adds p(y | x) at the temperature that is best for them");
+  line->add("--calibrate-labels", options->calibrate_labels, "FILE", "their labels, where no column has them");
   line->add_flag("--save-log-z", options->save_log_z, "keep log Z and its error in the model file, for ebm score");
   line->add_switch("--baselines,!--no-baselines", options->baselines, "fit and report baselines (default on)");
   line->add("--clamp", options->clamp, "LO,HI", "p(x) is 0 outside this box; off: nowhere (default: the model's box)");

@@ -98,14 +98,14 @@ Json describe_run(const TrainingRun& run, const Device& device) {
 }
 
 // Whatever the file is. A file that calls itself a model or a checkpoint has to be one.
-Json describe_file(const InfoOptions& options, const Device& device) {
-  const SafetensorsSummary file = describe_safetensors(options.model.path);
+Json describe_file(const InfoOptions& options, const std::filesystem::path& path, const Device& device) {
+  const SafetensorsSummary file = describe_safetensors(path);
   Json json;
-  if (is_checkpoint(options.model.path)) {
-    json = describe_run(read_run(options.model.path), device);
+  if (is_checkpoint(path)) {
+    json = describe_run(read_run(path), device);
   } else {
     try {
-      json = describe_model(Mlp::load(options.model.path, options.model.read), device);
+      json = describe_model(Mlp::load(path, options.model.read), device);
     } catch (const Error& error) {
       if (const auto format = file.metadata.find("format");
           format != file.metadata.end() && format->second.starts_with("ebmcuda")) {
@@ -183,9 +183,20 @@ void run(const InfoOptions& options) {
     const Json json = describe_build();
     print(options.json ? json.dump(2) + "\n" : build_as_text(json));
   } else {
-    const Json json = describe_file(options, device);
+    Json all = Json::array();
+    std::string text;
+    for (const std::filesystem::path& path : options.model.paths()) {
+      Json json = describe_file(options, path, device);
+      if (!options.model.others.empty()) {
+        text += fmt::format("{}{:<14} {}\n", text.empty() ? "" : "\n", "file", printable(path.string()));
+        json["file"] = path.string();
+      }
+      text += as_text(json);
+      all.push_back(std::move(json));
+    }
     // An error's text may quote a file's name, which may be anything; JSON is UTF-8.
-    print(options.json ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : as_text(json));
+    const Json& json = options.model.others.empty() ? all.front() : all;
+    print(options.json ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text);
   }
 }
 
@@ -207,6 +218,7 @@ Command add_info_command(CLI::App& ebm) {
       "and how far its run is, any other safetensors file by its tensors and metadata.\n");
   const auto options = std::make_shared<InfoOptions>();
   options->model.add(*line, false);
+  options->model.take_several(*line);
   line->add_flag("--json", options->json, "one JSON object instead of text");
   line->add_flag("--ranks", options->ranks, "the ranks that the program was started among (docs/ranks.md)");
   options->model.add_hints(*line);

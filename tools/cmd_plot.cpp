@@ -12,11 +12,13 @@
 #include "ebmcuda/classification.hpp"
 #include "ebmcuda/dataset.hpp"
 #include "ebmcuda/densities.hpp"
+#include "ebmcuda/ensemble.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/log_z.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
+#include "tools/fix_options.hpp"
 #include "tools/inputs.hpp"
 #include "tools/model_box.hpp"
 #include "tools/model_options.hpp"
@@ -55,6 +57,7 @@ struct PlotOptions {
   std::optional<fs::path> data, samples, labels;
   std::optional<std::string> label_column;
   bool reliability = false;
+  FixOptions fix;
   float dequantize = 0;
   std::optional<ColumnSelection> columns;
   std::optional<Density2d> density;
@@ -147,6 +150,16 @@ Canvas plot_images(const PlotOptions& options, const Matrix& images, const std::
   if (options.range) figure.range = range_from(*options.range);
   if (options.colormap) figure.colormap = *options.colormap;
   const auto most = static_cast<std::size_t>(options.chains.value_or(100));
+  if (options.fix.given) {
+    const Matrix rows = options.fix.rows(Console(options.common.quiet), images.cols());
+    if (rows.rows() < std::min(most, images.rows())) {
+      throw ConfigError(
+          "--fix", *options.fix.given,
+          fmt::format("holds {} rows, and {} images are drawn", rows.rows(), std::min(most, images.rows())));
+    }
+    figure.sheets.push_back({"given", first_rows(rows, std::min(most, images.rows()))});
+    figure.sheets.push_back({"completed", first_rows(images, most)});
+  }
   if (options.data) {
     const std::string name = fmt::format("--data ({})", options.data->string());
     const Matrix data = read_points(options, *options.data);
@@ -155,7 +168,7 @@ Canvas plot_images(const PlotOptions& options, const Matrix& images, const std::
     }
     figure.sheets.push_back({"data", first_rows(data, std::min(most, images.rows()))});
   }
-  figure.sheets.push_back({options.data ? title : "", first_rows(images, most)});
+  if (!options.fix.given) figure.sheets.push_back({options.data ? title : "", first_rows(images, most)});
   return draw_sheets(figure);
 }
 
@@ -259,6 +272,9 @@ std::optional<double> picture_log_z(const Console& console, const Mlp& model, co
   }
 }
 
+// The average of the members' densities; those without a log Z that can be trusted have none.
+using DensityFunction = std::function<std::vector<double>(MatrixView)>;
+
 std::vector<double> density_values(const Mlp& model, MatrixView x, std::optional<double> log_z, const Device& device) {
   const std::vector<float> energies = energy(model, x, device);
   const double shift = log_z ? *log_z : -static_cast<double>(*std::ranges::min_element(energies));
@@ -267,8 +283,30 @@ std::vector<double> density_values(const Mlp& model, MatrixView x, std::optional
   return values;
 }
 
-Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Mlp* model, const Console& console,
-                     const Device& device) {
+// And whether it is normalised.
+std::pair<DensityFunction, bool> density_of(const std::vector<Mlp>& models, const Console& console,
+                                            const Device& device) {
+  if (models.size() == 1) {
+    const auto log_z = picture_log_z(console, models.front(), device);
+    return {[&model = models.front(), log_z, device](MatrixView x) { return density_values(model, x, log_z, device); },
+            log_z.has_value()};
+  }
+  std::vector<EnsembleMember> members;
+  for (const Mlp& model : models) {
+    const QuadratureResult result = quadrature_in(noted_box(model), model, {}, device);
+    members.push_back({model, result.log_z, result.error, noted_box(model)});
+  }
+  const auto ensemble = std::make_shared<const Ensemble>(members, device);
+  return {[ensemble](MatrixView x) {
+            std::vector<double> values = ensemble->log_density(x);
+            for (double& v : values) v = std::exp(v);
+            return values;
+          },
+          true};
+}
+
+Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Mlp* model,
+                     const DensityFunction& density = {}) {
   LineFigure figure;
   figure.title = options.input.filename().string();
   if (options.data) {
@@ -288,14 +326,16 @@ Canvas plot_interval(const PlotOptions& options, const Matrix& samples, const Ml
       figure.xs.push_back(figure.x.lo + (figure.x.hi - figure.x.lo) * static_cast<double>(i) / (kPoints - 1));
       grid(i, 0) = static_cast<float>(figure.xs.back());
     }
-    figure.model_density = density_values(*model, grid, picture_log_z(console, *model, device), device);
+    figure.model_density = density(grid);
   }
   return draw_line(figure);
 }
 
 // ---- what was given
 
-Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& console, const Device& device) {
+Matrix samples_of(const PlotOptions& options, const std::vector<Mlp>& models, const Console& console,
+                  const Device& device) {
+  const Mlp& model = models.front();
   if (options.samples) {
     Matrix x = read_points(options, *options.samples);
     require_dimension(fmt::format("--samples ({})", options.samples->string()), x, model);
@@ -306,16 +346,22 @@ Matrix samples_of(const PlotOptions& options, const Mlp& model, const Console& c
   request.n_chains = options.chains.value_or(images ? 64 : 1000);
   request.n_steps = options.steps;
   request.seed = options.common.seed();
-  const Sampler sampler = sampler_for(model, options.sampler);
+  std::vector<Sampler> samplers;
+  for (const Mlp& member : models) samplers.push_back(sampler_for(member, options.sampler));
   request.tempering = options.sampler.tempering_or_none();
+  if (options.fix.given && request.n_chains > 0) {
+    const Matrix rows = options.fix.rows(console, static_cast<std::size_t>(model.dim()));
+    const Matrix shown = first_rows(rows, static_cast<std::size_t>(request.n_chains));
+    request.fixed = dequantized(shown, options.dequantize, options.common.seed());
+  }
   if (request.n_chains == 0) return Matrix(0, static_cast<std::size_t>(model.dim()));
   ProgressBar bar(console, "sample", request.n_steps);
   request.progress = [&](const SampleProgress& progress) {
     bar.update(progress.step);
     return true;
   };
-  warn_if_unconfined(console, model, sampler);
-  Matrix x = sample(model, sampler, request, device).x;
+  warn_if_unconfined(console, model, samplers.front());
+  Matrix x = sample(models, samplers, request, device).x;
   bar.finish();
   return x;
 }
@@ -348,37 +394,47 @@ Canvas plot_reliability(const PlotOptions& options, const Mlp& model, const Cons
   return draw_reliability(figure);
 }
 
+[[noreturn]] void refuse_fix(const PlotOptions& options) {
+  throw ConfigError("--fix", *options.fix.given, "is drawn of images only");
+}
+
 Canvas plot_model(const PlotOptions& options, const Console& console, const Device& device) {
-  const Mlp model = load_model(console, options.input, options.model.read);
+  ModelOptions several = options.model;
+  several.path = options.input;
+  const std::vector<Mlp> models = several.load_all(console);
+  const Mlp& model = models.front();
+  if (models.size() > 1 && (options.reliability || options.fix.given)) {
+    throw ConfigError(options.reliability ? "--reliability" : "--fix", "given", "is drawn of one model");
+  }
   if (options.reliability) return plot_reliability(options, model, console, device);
   if (options.density && model.dim() != 2) {
     throw ConfigError("--density", std::string(to_string(*options.density)),
                       fmt::format("is a density in the plane; the model has D = {}", model.dim()));
   }
-  if (model.dim() > 2) static_cast<void>(image_size(options, static_cast<std::size_t>(model.dim())));
+  const bool images = model.dim() > 2 && image_size(options, static_cast<std::size_t>(model.dim()));
+  if (options.fix.given && !images) refuse_fix(options);
   Matrix data;
   if (options.data) {
     data = read_points(options, *options.data);
     require_dimension(fmt::format("--data ({})", options.data->string()), data, model);
   }
-  const Matrix samples = samples_of(options, model, console, device);
+  const Matrix samples = samples_of(options, models, console, device);
   if (model.dim() > 2) return plot_rows(options, samples, "samples", console);
-  if (model.dim() == 1) return plot_interval(options, samples, &model, console, device);
-  const auto log_z = picture_log_z(console, model, device);
-  return plot_plane(
-      options, samples, log_z ? "model" : "model (not normalised)",
-      [&, log_z](MatrixView x) { return density_values(model, x, log_z, device); }, &model);
+  const auto [density, normalised] = density_of(models, console, device);
+  if (model.dim() == 1) return plot_interval(options, samples, &model, density);
+  return plot_plane(options, samples, normalised ? "model" : "model (not normalised)", density, &model);
 }
 
-Canvas plot_points(const PlotOptions& options, const Console& console, const Device& device) {
+Canvas plot_points(const PlotOptions& options, const Console& console) {
   const Matrix x = read_points(options, options.input);
   const bool image = options.image && options.image->height > 0;
+  if (options.fix.given && !image_size(options, x.cols())) refuse_fix(options);
   if (x.cols() == 2 && !image) return plot_plane(options, x, options.input.filename().string(), {});
   if (options.density) {
     throw ConfigError("--density", std::string(to_string(*options.density)),
                       fmt::format("is a density in the plane; {} is {}", options.input.string(), shape_text(x)));
   }
-  if (x.cols() == 1 && !image) return plot_interval(options, x, nullptr, console, device);
+  if (x.cols() == 1 && !image) return plot_interval(options, x, nullptr);
   return plot_rows(options, x, options.input.filename().string(), console);
 }
 
@@ -390,15 +446,25 @@ void run(const CommandLine& line, const PlotOptions& options) {
   outputs.protect(options.input);
   if (options.data) outputs.protect(*options.data);
   if (options.samples) outputs.protect(*options.samples);
+  if (options.fix.given) outputs.protect(options.fix.file());
   if (options.labels) outputs.protect(*options.labels);
   outputs.claim("--out", options.out, {".png"});
   if (options.chains && *options.chains < 0) {
     throw ConfigError("--chains", fmt::format("{}", *options.chains), "must be >= 0 (0: no samples)");
   }
   const std::string extension = options.input.extension().string();
+  if (!options.model.others.empty()) {
+    for (const fs::path& other : options.model.others) outputs.protect(other);
+    if (extension != ".safetensors") {
+      throw WrongRequest(fmt::format("{}: one argument too many", options.model.others.front().string()));
+    }
+  }
   if (!options.reliability) {
-    for (const char* option : {"--labels", "--label-column", "--dequantize"}) {
+    for (const char* option : {"--labels", "--label-column"}) {
       if (line.given(option)) throw ConfigError(option, line.text_of(option), "needs --reliability");
+    }
+    if (line.given("--dequantize") && !(options.fix.given && extension == ".safetensors")) {
+      throw ConfigError("--dequantize", line.text_of("--dequantize"), "needs --reliability, or --fix of a model");
     }
   } else if (extension != ".safetensors") {
     throw ConfigError("--reliability", "given", fmt::format("{} is no model (.safetensors)", options.input.string()));
@@ -406,7 +472,7 @@ void run(const CommandLine& line, const PlotOptions& options) {
   const auto picture = [&] {
     if (extension == ".safetensors") return plot_model(options, console, device);
     if (extension == ".npy" || extension == ".npz" || extension == ".csv" || extension == ".tsv")
-      return plot_points(options, console, device);
+      return plot_points(options, console);
     if (extension == ".jsonl") return plot_log(options, console);
     throw ConfigError(
         "INPUT", options.input.string(),
@@ -428,6 +494,9 @@ Command add_plot_command(CLI::App& ebm) {
       "  ebm plot moons.safetensors --data moons.npy --samples samples.npy --out moons.png\n"
       "  ebm plot samples.npy --out points.png\n"
       "  ebm plot samples.npy --image 8x8 --range 0,16 --data test.npy --out digits.png\n"
+      "  ebm plot digits.safetensors --fix 0:32=test.npy --dequantize 1 --data test.npy --out completed.png     "
+      "digits\n"
+      "      completed from their upper halves: given, completed, true\n"
       "  ebm plot train.jsonl --out curves.png\n"
       "  ebm plot jem.safetensors --reliability --data test.csv --label-column 64 --out reliability.png\n"
       "\n"
@@ -448,7 +517,9 @@ Command add_plot_command(CLI::App& ebm) {
                  "of a classifier: accuracy against max p(y | x) on --data with labels");
   line->add("--labels", options->labels, "FILE", "labels of --data, one a row");
   line->add("--label-column", options->label_column, "K", "column of --data that holds them, number or name");
-  line->add("--dequantize", options->dequantize, "W", "add uniform noise in [0, W) to --data (default 0)");
+  options->fix.add(*line);
+  line->add("--dequantize", options->dequantize, "W",
+            "add uniform noise in [0, W) to --data of --reliability, to --fix (default 0)");
   line->add("--image", options->image, "HxW",
             "height and width of an image, or none: a table (default: square from 4x4 on)");
   line->add("--per-row", options->per_row, "N", "images in a row (default: about square)");
@@ -460,6 +531,7 @@ Command add_plot_command(CLI::App& ebm) {
   line->add("--langevin-steps", options->steps, "K", "steps of a model's chains (default 1000)");
   options->sampler.add(*line);
   options->model.add_hints(*line);
+  options->model.take_several(*line);
   options->common.add(*line);
   return {line, [line, options] { run(*line, *options); }};
 }

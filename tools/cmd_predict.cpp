@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "ebmcuda/calibration.hpp"
 #include "ebmcuda/classification.hpp"
 #include "ebmcuda/dataset.hpp"
 #include "ebmcuda/error.hpp"
@@ -29,6 +30,7 @@ struct PredictOptions {
   DataOptions data;
   std::optional<std::filesystem::path> out, labels_out;
   float dequantize = 0;
+  std::optional<double> temperature;
 };
 
 // "label, p_0, p_1, ...", as standard output has it.
@@ -72,6 +74,7 @@ void run(const PredictOptions& options) {
 
   const Matrix x = dequantized(data, options.dequantize, options.common.seed());
   Matrix p = class_log_probabilities(model, x, device);
+  if (options.temperature) p = at_temperature(p, *options.temperature);
   const std::vector<int> labels = most_probable_class(p);
   for (float& v : p.values()) v = std::exp(v);
   if (options.labels_out) write_labels(*options.labels_out, labels);
@@ -103,6 +106,8 @@ Command add_predict_command(CLI::App& ebm) {
   options->data.add(*line, DataOptions::Labels::none);
   line->add("--out", options->out, "FILE", "p(y | x), [N, classes], .npy or .csv (default: rows on standard output)");
   line->add("--labels-out", options->labels_out, "FILE", "the most probable classes, .npy");
+  line->add("--temperature", options->temperature, "T",
+            "p(y | x)^(1/T), normalised: T as ebm evaluate --calibrate fits it (default 1)");
   line->add("--dequantize", options->dequantize, "W", "add uniform noise in [0, W), as in training (default 0)");
   options->model.add_hints(*line);
   options->common.add(*line);

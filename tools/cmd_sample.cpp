@@ -2,15 +2,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "ebmcuda/dataset.hpp"
 #include "ebmcuda/diagnostics.hpp"
+#include "ebmcuda/ensemble.hpp"
 #include "ebmcuda/error.hpp"
+#include "ebmcuda/modes.hpp"
 #include "ebmcuda/share.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
+#include "tools/fix_options.hpp"
 #include "tools/inputs.hpp"
 #include "tools/model_box.hpp"
 #include "tools/model_options.hpp"
@@ -33,9 +38,12 @@ struct SampleCommandOptions {
   std::optional<std::int64_t> chains;
   std::int64_t steps = 1000;
   std::string init = "uniform";
+  FixOptions fix;
+  float dequantize = 0;
   std::uint64_t first_chain = 0, first_step = 0;
   std::optional<std::int64_t> thin;
   std::optional<fs::path> out, trajectory, energy;
+  bool modes = false;
 };
 
 void put_number(Json& json, const Parameter& p, float value) { json[std::string(p.name)] = shortest(value); }
@@ -91,9 +99,95 @@ Json summary(const SampleResult& result, std::uint64_t n_chains, const Sampler& 
   return json;
 }
 
+// What only one model, or one process, can do.
+void check_members(const SampleCommandOptions& options, std::size_t members) {
+  const auto refuse = [](const char* option, const std::string& why) { throw ConfigError(option, "given", why); };
+  if (members > 1) {
+    if (options.fix.given) {
+      refuse("--fix", "a conditional density has members in other shares than equal ones; give one model");
+    }
+    if (options.modes) refuse("--modes", "modes are those of one energy; give one model");
+    if (ranks().size() > 1) refuse("MODEL", "several models run in one process");
+  }
+  if (!options.modes) return;
+  if (options.fix.given) refuse("--modes", "the modes of a conditional density are others for every row of --fix");
+  if (ranks().size() > 1) refuse("--modes", "looks at all chains, in one process");
+}
+
+// The modes of the second half of the run, at 20 times at most.
+Json modes_of(const Mlp& model, const SampleResult& result, const Console& console, const Device& device) {
+  constexpr std::size_t kMostTimes = 20, kMostListed = 50;
+  std::vector<Matrix> times;
+  const std::size_t kept = result.trajectory.size(), half = kept / 2;
+  const std::size_t stride = std::max<std::size_t>((kept - half + kMostTimes - 1) / kMostTimes, 1);
+  for (std::size_t t = kept; t > half && times.size() < kMostTimes; t -= std::min(stride, t)) {
+    times.push_back(result.trajectory[t - 1]);
+  }
+  std::ranges::reverse(times);
+  if (times.empty()) times.push_back(result.x);
+  const ModeReport report = find_modes(model, times, {}, device);
+  Json modes = Json::array();
+  double others = 0;
+  for (const Mode& mode : report.modes) {
+    if (modes.size() == kMostListed) {
+      others += mode.mass;
+      continue;
+    }
+    modes.push_back({{"mass", mode.mass},
+                     {"standard_error", mode.standard_error},
+                     {"split_rhat", mode.rhat},
+                     {"energy", mode.energy},
+                     {"position", mode.position}});
+  }
+  const std::size_t listed = modes.size();
+  Json transitions = Json::array();
+  for (std::size_t k = 0; k < listed; ++k) {
+    transitions.push_back(std::vector(report.transitions[k].begin(),
+                                      report.transitions[k].begin() + static_cast<std::ptrdiff_t>(listed)));
+  }
+  if (!report.disagreement.empty()) {
+    console.warn("{} (--sampler tempering, more --langevin-steps, or --jump-prob in few dimensions)",
+                 report.disagreement);
+  }
+  return {{"found", report.modes.size()},
+          {"times", times.size()},
+          {"modes", modes},
+          {"mass_of_others", others},
+          {"transitions", transitions},
+          {"unfinished_descents", report.unfinished},
+          {"disagreement", report.disagreement.empty() ? Json(nullptr) : Json(report.disagreement)}};
+}
+
 std::uint64_t chains_of(const SampleOptions& request) {
-  return static_cast<std::uint64_t>(request.init ? static_cast<std::int64_t>(request.init->rows())
-                                                 : std::max<std::int64_t>(request.n_chains, 0));
+  if (request.init) return request.init->rows();
+  if (request.fixed) return request.fixed->rows();
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(request.n_chains, 0));
+}
+
+// The rows of --fix, for one or --chains chains each, row by row. The chains see them with noise.
+std::optional<Matrix> fix_coordinates(const SampleCommandOptions& options, const Console& console, const Mlp& model,
+                                      SampleOptions* request) {
+  if (!options.fix.given) {
+    if (options.dequantize != 0) {
+      throw ConfigError("--dequantize", fmt::format("{}", options.dequantize), "is the noise of --fix");
+    }
+    return std::nullopt;
+  }
+  Matrix rows =
+      repeated_rows(options.fix.rows(console, static_cast<std::size_t>(model.dim())), options.chains.value_or(1));
+  warn_without_noise(console, model, options.dequantize);
+  request->fixed = dequantized(rows, options.dequantize, options.common.seed());
+  return rows;
+}
+
+// The values as they were given, without the noise, into the rows of this rank.
+void put_given(const Matrix& given, Matrix* x) {
+  const std::size_t first = row_share(given.rows(), ranks()).first;
+  for (std::size_t i = 0; i < x->rows(); ++i) {
+    for (std::size_t d = 0; d < x->cols(); ++d) {
+      if (!std::isnan(given(first + i, d))) (*x)(i, d) = given(first + i, d);
+    }
+  }
 }
 
 // What the outputs take at least, .csv with a digit and a comma a value.
@@ -122,14 +216,19 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   const Console console(options.common.quiet);
   const Device device = options.common.open_over_ranks();
   Outputs outputs;
-  outputs.protect(options.model.path);
+  for (const fs::path& path : options.model.paths()) outputs.protect(path);
   if (options.init != "uniform") outputs.protect(options.init);
+  if (options.fix.given) outputs.protect(options.fix.file());
   if (options.out) outputs.claim("--out", *options.out, {".npy", ".csv"});
   if (options.trajectory) outputs.claim("--trajectory", *options.trajectory, {".npy", ".csv"});
   if (options.energy) outputs.claim("--energy", *options.energy, {".npy", ".csv"});
 
-  const Mlp model = options.model.load(console);
-  const Sampler sampler = sampler_for(model, options.sampler);
+  const std::vector<Mlp> models = options.model.load_all(console);
+  check_members(options, models.size());
+  const Mlp& model = models.front();
+  std::vector<Sampler> samplers;
+  for (const Mlp& member : models) samplers.push_back(sampler_for(member, options.sampler));
+  const Sampler& sampler = samplers.front();
   SampleOptions request;
   request.n_steps = options.steps;
   request.seed = options.common.seed();
@@ -137,12 +236,16 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
   request.first_step = options.first_step;
   request.n_chains = options.chains.value_or(request.n_chains);
   request.tempering = options.sampler.tempering_or_none();
+  const std::optional<Matrix> given = fix_coordinates(options, console, model, &request);
   if (options.init != "uniform") {
     Matrix start = read_points(console, options.init);
     const std::string name = fmt::format("--init ({})", options.init);
     require_dimension(name, start, model);
     require_finite(name, start);
-    if (options.chains && *options.chains != static_cast<std::int64_t>(start.rows())) {
+    if (request.fixed && request.fixed->rows() != start.rows()) {
+      throw ConfigError(name, shape_text(start), fmt::format("--fix has {} chains", request.fixed->rows()));
+    }
+    if (!request.fixed && options.chains && *options.chains != static_cast<std::int64_t>(start.rows())) {
       throw ConfigError("--chains", fmt::format("{}", *options.chains),
                         fmt::format("--init holds {} chains; leave one of the two out", start.rows()));
     }
@@ -158,6 +261,8 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
                                     options.steps / request.thin));
     }
   }
+  // Modes look at the second half of the run; without --trajectory it is kept for them alone.
+  if (options.modes && request.thin == 0) request.thin = std::max<std::int64_t>(options.steps / 40, 1);
   reserve(options, request, static_cast<std::uint64_t>(model.dim()), &outputs);
   ProgressBar bar(console, "sample", options.steps);
   request.progress = [&](const SampleProgress& progress) {
@@ -170,14 +275,21 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
     console.info("chains keep to the model's box {} (--clamp sets another)", text_of(*box));
   }
   if (request.tempering) console.info("tempering, {} replicas of each chain", request.tempering->replicas);
-  const SampleResult result = sample_share(model, sampler, request, device);
+  SampleResult result =
+      models.size() == 1 ? sample_share(model, sampler, request, device) : sample(models, samplers, request, device);
   bar.finish();
+  if (given) {
+    put_given(*given, &result.x);
+    for (Matrix& kept : result.trajectory) put_given(*given, &kept);
+  }
   if (result.stats.restarts > 0) {
     console.warn("{} restarts: chains left the finite numbers; a smaller --step-size or --grad-clip helps",
                  result.stats.restarts);
   }
 
-  const Json json = summary(result, chains_of(request), sampler, options);
+  Json json = summary(result, chains_of(request), sampler, options);
+  if (models.size() > 1) json["members"] = models.size();
+  if (options.modes) json["modes"] = modes_of(model, result, console, device);
   if (options.trajectory) write_matrix_share(*options.trajectory, result.trajectory, ranks());
   if (options.energy) write_vector_share(*options.energy, result.energy, ranks());
   if (options.out) {
@@ -201,22 +313,34 @@ Command add_sample_command(CLI::App& ebm) {
       "  ebm sample moons.safetensors --chains 64 --langevin-steps 2000 --trajectory path.npy --thin 20 --out end.npy\n"
       "  ebm sample moons.safetensors --init end.npy --first-step 2000 --out later.npy     the same chains, further "
       "on\n"
+      "  ebm sample digits.safetensors --fix 0:32=test.npy --dequantize 1 --out completed.npy     the lower halves of "
+      "digits\n"
+      "  ebm sample wine.safetensors --fix gaps.csv --chains 100 --out filled.npy     100 values for every missing "
+      "one\n"
+      "  ebm sample moons.safetensors --modes --out samples.npy     and where the mass is\n"
+      "  ebm sample m.0.safetensors m.1.safetensors --out samples.npy     of an ensemble\n"
       "  ebm sample jem.safetensors --sampler langevin --step-size 1 --noise-scale 0.01 --out images.npy\n"
       "\n"
       "Runs independent Markov chains on E and writes their last positions (data units). A model that ebm trained\n"
       "carries its sampler and step size; the options below override them. A JSON summary goes to standard output.\n");
   const auto options = std::make_shared<SampleCommandOptions>();
   options->model.add(*line);
+  options->model.take_several(*line);
   line->add("--out", options->out, "FILE", "last positions, .npy or .csv (default: rows on standard output)");
-  line->add("--chains", options->chains, "N", "chains (default 1024, or as many as --init holds)");
+  line->add("--chains", options->chains, "N",
+            "chains (default 1024, or as many as --init holds); with --fix, for each of its rows (default 1)");
   line->add("--langevin-steps", options->steps, "K", "steps of each chain (default 1000)");
   line->add("--init", options->init, "FILE", "uniform, or a file with the start of every chain (default uniform)");
+  options->fix.add(*line);
+  line->add("--dequantize", options->dequantize, "W", "add uniform noise in [0, W) to the values of --fix (default 0)");
   line->add("--first-chain", options->first_chain, "I", "id of the first chain (default 0)");
   line->add("--first-step", options->first_step, "T", "number of the first step: goes on with a run (default 0)");
   line->add("--trajectory", options->trajectory, "FILE",
             "positions after every --thin steps, kept steps stacked: row t * chains + i");
   line->add("--thin", options->thin, "N",
             "keep every N-th step and report effective sample size and split R-hat (default steps / 100)");
+  line->add_flag("--modes", options->modes,
+                 "report the modes that the second half of the run was in: masses with errors, transitions");
   line->add("--energy", options->energy, "FILE", "energies of the last positions");
   options->sampler.add(*line);
   options->sampler.add_tempering(*line);

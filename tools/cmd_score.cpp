@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ebmcuda/dataset.hpp"
+#include "ebmcuda/ensemble.hpp"
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/known_log_z.hpp"
@@ -48,6 +49,20 @@ std::vector<float> scores_of(const Mlp& model, MatrixView x, const std::optional
     if (!inside(x.row(i), *box)) scores[i] = std::numeric_limits<float>::infinity();
   }
   return scores;
+}
+
+// Of several models -log p of their average, for which each must know its log Z.
+Ensemble ensemble_of(const ScoreOptions& options, const std::vector<Mlp>& models, const Device& device) {
+  std::vector<EnsembleMember> members;
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    const std::optional<KnownLogZ> log_z = noted_log_z(models[m]);
+    if (!log_z) {
+      throw ConfigError("MODEL", options.model.paths()[m].string(),
+                        "keeps no log Z, without which there is no average of densities (ebm evaluate --save-log-z)");
+    }
+    members.push_back({models[m], log_z->value, log_z->error, noted_box(models[m])});
+  }
+  return Ensemble(members, device);
 }
 
 // The scores of the normal rows, labelled 0, and of the anomalies, labelled 1.
@@ -117,7 +132,7 @@ void run(const ScoreOptions& options) {
   const Console console(options.common.quiet);
   const Device device = options.common.open();
   Outputs outputs;
-  outputs.protect(options.model.path);
+  for (const fs::path& path : options.model.paths()) outputs.protect(path);
   outputs.protect(options.data.path);
   if (options.data.labels) outputs.protect(*options.data.labels);
   if (options.held_out) outputs.protect(*options.held_out);
@@ -127,7 +142,10 @@ void run(const ScoreOptions& options) {
   if (options.false_alarm_rate && !options.held_out) {
     throw ConfigError("--false-alarm-rate", fmt::format("{}", rate), "needs --held-out");
   }
-  const Mlp model = options.model.load(console);
+  const std::vector<Mlp> models = options.model.load_all(console);
+  const Mlp& model = models.front();
+  std::optional<Ensemble> ensemble;
+  if (models.size() > 1) ensemble = ensemble_of(options, models, device);
   const Data data = options.data.read(console);
   require_dimension(fmt::format("DATA ({})", options.data.path.string()), data.x, model);
   const bool labelled = !data.labels.empty();
@@ -143,10 +161,14 @@ void run(const ScoreOptions& options) {
   if (options.out) outputs.reserve_values("--out", *options.out, data.x.rows());
   warn_without_noise(console, model, options.dequantize);
 
-  const std::optional<Box> box = noted_box(model);
+  const std::optional<Box> box = ensemble ? std::nullopt : noted_box(model);  // an ensemble's members have their own
   const auto scores = [&](const Matrix& x, std::uint64_t part) {
     const Matrix noisy = dequantized(x, options.dequantize, options.common.seed() + part);
-    return scores_of(model, noisy, box, device);
+    if (!ensemble) return scores_of(model, noisy, box, device);
+    const std::vector<double> log_p = ensemble->log_density(noisy);
+    std::vector<float> result(log_p.size());
+    std::ranges::transform(log_p, result.begin(), [](double v) { return static_cast<float>(-v); });
+    return result;
   };
   const std::vector<float> energies = scores(data.x, 0);
   Json json{{"n", data.x.rows()}, {"dim", data.x.cols()}};
@@ -154,9 +176,11 @@ void run(const ScoreOptions& options) {
   Columns columns;
   columns.add("energy", energies);
 
-  const std::optional<KnownLogZ> log_z = noted_log_z(model);
-  json["log_z"] = log_z ? Json(log_z->value) : Json(nullptr);
-  json["log_z_stderr"] = log_z ? Json(log_z->error) : Json(nullptr);
+  // The energy of an ensemble is -log p already.
+  const std::optional<KnownLogZ> log_z = ensemble ? KnownLogZ{0, 0, "members"} : noted_log_z(model);
+  if (ensemble) json["members"] = models.size();
+  json["log_z"] = log_z && !ensemble ? Json(log_z->value) : Json(nullptr);  // each member has its own
+  json["log_z_stderr"] = log_z && !ensemble ? Json(log_z->error) : Json(nullptr);
   if (log_z) {
     std::vector<float> log_p(energies.size());
     std::ranges::transform(energies, log_p.begin(),
@@ -224,6 +248,7 @@ Command add_score_command(CLI::App& ebm) {
       "Examples:\n"
       "  ebm score m.safetensors new.npy --out scores.csv\n"
       "  ebm score m.safetensors new.npy --held-out held_out.npy --false-alarm-rate 0.01 --out scores.csv\n"
+      "  ebm score m.0.safetensors m.1.safetensors new.npy --out scores.csv     by the average of two densities\n"
       "  ebm score m.safetensors test.csv --label-column 30 --held-out held_out.csv --picture roc.png --out "
       "scores.csv\n"
       "\n"
@@ -234,6 +259,7 @@ Command add_score_command(CLI::App& ebm) {
   const auto options = std::make_shared<ScoreOptions>();
   options->model.add(*line);
   options->data.add(*line, DataOptions::Labels::numbers);
+  options->model.take_several(*line, &options->data.path);
   line->add("--held-out", options->held_out, "FILE",
             "normal points that the model was not trained on, laid out as DATA");
   line->add("--false-alarm-rate", options->false_alarm_rate, "F",

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "ebmcuda/checkpoint.hpp"
+#include "ebmcuda/ensemble.hpp"
 #include "ebmcuda/error.hpp"
 #include "tools/command.hpp"
 #include "tools/console.hpp"
@@ -33,6 +34,7 @@ struct TrainCommandOptions {
   fs::path out;
   std::optional<fs::path> log, checkpoint, config;
   std::optional<std::int64_t> checkpoint_every, stop_at;
+  int members = 1;
   bool resume = false, overwrite = false;
 };
 
@@ -76,21 +78,46 @@ void check(const CommandLine& line, const TrainCommandOptions& options) {
   }
 }
 
-Outputs claim_outputs(const TrainCommandOptions& options) {
+// "m.2.safetensors" of "m.safetensors".
+fs::path numbered(const fs::path& path, std::size_t member) {
+  return path.parent_path() / fmt::format("{}.{}{}", path.stem().string(), member, path.extension().string());
+}
+
+// The runs of an ensemble: seeds and files of their own.
+std::vector<TrainCommandOptions> members_of(const TrainCommandOptions& options) {
+  if (options.members == 1) return {options};
+  std::vector<TrainCommandOptions> members(static_cast<std::size_t>(options.members), options);
+  for (std::size_t m = 0; m < members.size(); ++m) {
+    TrainCommandOptions& member = members[m];
+    // A checkpoint has its seed.
+    if (!options.resume || options.common.seed_given) member.common.seed_given = member_seed(options.common.seed(), m);
+    member.out = numbered(options.out, m);
+    if (options.log) member.log = numbered(*options.log, m);
+    if (options.checkpoint) member.checkpoint = numbered(*options.checkpoint, m);
+  }
+  return members;
+}
+
+void claim_outputs(const TrainCommandOptions& options, Outputs* outputs) {
+  outputs->claim("--out", options.out);
+  if (options.log) outputs->claim("--log", *options.log);
+  if (options.checkpoint) outputs->claim("--checkpoint", *options.checkpoint);
+  if (options.overwrite) return;
+  require_replaceable_model("--out", options.out);
+  if (options.log && !options.resume)
+    require_replaceable_log("--log", *options.log);  // TrainLog reads one to go on with
+  if (options.checkpoint && !options.resume) require_replaceable_checkpoint("--checkpoint", *options.checkpoint);
+}
+
+Outputs claim_all(const std::vector<TrainCommandOptions>& members) {
+  const TrainCommandOptions& options = members.front();
   Outputs outputs;
   outputs.protect(options.data.path);
   if (options.data.labels) outputs.protect(*options.data.labels);
   if (options.config) outputs.protect(*options.config);
   if (options.settings.init_model) outputs.protect(*options.settings.init_model);
   if (const auto& file = options.settings.held_out.file) outputs.protect(*file);
-  outputs.claim("--out", options.out);
-  if (options.log) outputs.claim("--log", *options.log);
-  if (options.checkpoint) outputs.claim("--checkpoint", *options.checkpoint);
-  if (options.overwrite) return outputs;
-  require_replaceable_model("--out", options.out);
-  if (options.log && !options.resume)
-    require_replaceable_log("--log", *options.log);  // TrainLog reads one to go on with
-  if (options.checkpoint && !options.resume) require_replaceable_checkpoint("--checkpoint", *options.checkpoint);
+  for (const TrainCommandOptions& member : members) claim_outputs(member, &outputs);
   return outputs;
 }
 
@@ -380,20 +407,34 @@ void run(const CommandLine& line, const TrainCommandOptions& options) {
   const Console console(options.common.quiet);
   check(line, options);
   const Device device = options.common.open_over_ranks();
-  Outputs outputs = claim_outputs(options);
+  const std::vector<TrainCommandOptions> members = members_of(options);
+  Outputs outputs = claim_all(members);
   options.settings.held_out.check();
   Data data = options.data.read(console);
   const Matrix held_out = options.settings.held_out.take(options.data, console, &data);
   const bool outputs_stand = options.resume || options.settings.init_model;
   if (!outputs_stand) require_every_class(console, data, options.settings.classes);
-  Trainer trainer = make_trainer(options, data, held_out, device, console);
-  const Sampler& sampler = trainer.options().objective.sampler;
-  const Mlp model = trainer.raw_model();
-  reserve(options, trainer, data.x.cols(), model.shape().parameter_count(), &outputs);
-  warn_if_unconfined(console, model, sampler);
-  console.info("data {}, {} parameters, {}", shape_text(data.x), model.shape().parameter_count(), describe(sampler));
-  if (options.resume) console.info("resumed at iteration {}", trainer.iteration());
-  Run(line, options, console, data, std::move(trainer)).go();
+  console.info("data {}", shape_text(data.x));
+  // With checkpoints every member has one before any is trained, so that a run that was stopped resumes them all.
+  const bool ahead = members.size() > 1 && options.checkpoint && !options.resume;
+  for (std::size_t m = 0; ahead && m < members.size(); ++m) {
+    make_trainer(members[m], data, held_out, device, Console(m > 0 || options.common.quiet))
+        .save_checkpoint(*members[m].checkpoint);
+  }
+  for (std::size_t m = 0; m < members.size(); ++m) {
+    const TrainCommandOptions& member = members[m];
+    Trainer trainer = make_trainer(member, data, held_out, device, Console(ahead || m > 0 || options.common.quiet));
+    if (members.size() > 1) {
+      console.info("member {} of {}, seed {}: {}", m, members.size(), trainer.options().seed, member.out.string());
+    }
+    const Sampler& sampler = trainer.options().objective.sampler;
+    const Mlp model = trainer.raw_model();
+    reserve(member, trainer, data.x.cols(), model.shape().parameter_count(), &outputs);
+    if (m == 0) warn_if_unconfined(console, model, sampler);
+    if (m == 0) console.info("{} parameters, {}", model.shape().parameter_count(), describe(sampler));
+    if (options.resume) console.info("resumed at iteration {}", trainer.iteration());
+    Run(line, member, console, data, std::move(trainer)).go();
+  }
 }
 
 }  // namespace
@@ -410,6 +451,7 @@ Command add_train_command(CLI::App& ebm) {
       "  ebm train moons.npy --out m.safetensors --sampler langevin --langevin-steps 60 --step-size 0.01\n"
       "  ebm train moons.npy --out m.safetensors --checkpoint run.safetensors --checkpoint-every 500\n"
       "  ebm train moons.npy --out m.safetensors --checkpoint run.safetensors --resume\n"
+      "  ebm train digits.npy --dequantize 1 --members 3 --out m.safetensors     m.0.safetensors, m.1 and m.2\n"
       "  ebm train moons.npy --config settings.toml --out m.safetensors\n"
       "\n"
       "Fits p(x) = exp(-E(x)) / Z to the rows of DATA and writes the model. Options that are left out take settings\n"
@@ -417,6 +459,9 @@ Command add_train_command(CLI::App& ebm) {
   const auto options = std::make_shared<TrainCommandOptions>();
   options->data.add(*line, DataOptions::Labels::classes);
   line->add("--out", options->out, "FILE", "where the model goes (.safetensors)");
+  line->add("--members", options->members, Between<int>{1, 64}, "N",
+            "train N models with seeds of their own, an ensemble: M.safetensors becomes M.0.safetensors and so on, "
+            "as --log and --checkpoint do (default 1)");
   line->add("--log", options->log, "FILE", "JSON lines, one object per logged iteration");
   line->add("--checkpoint", options->checkpoint, "FILE", "everything needed to go on; written at the end, on Ctrl-C");
   line->add("--checkpoint-every", options->checkpoint_every, "N", "and after every N iterations");

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "ebmcuda/error.hpp"
+#include "tools/errors.hpp"
 
 namespace ebm::tools {
 namespace {
@@ -221,6 +222,13 @@ void CommandLine::add_switch(const std::string& names, std::optional<bool>& valu
 }
 
 void CommandLine::required() { last_->required(); }
+
+void CommandLine::finish_words() const {
+  const std::vector<std::string> left = app_->remaining();
+  const auto word = [](const std::string& text) { return !text.starts_with('-') || text == "-"; };
+  if (!extras_ || left.empty() || !std::ranges::all_of(left, word)) return reject_leftovers(*app_);
+  extras_(left);
+}
 
 bool CommandLine::given(const std::string& name) const { return app_->get_option(name)->count() > 0; }
 

@@ -114,6 +114,10 @@ class CommandLine {
   void add_switch(const std::string& names, std::optional<bool>& value, const std::string& help);
   // The positional just added must be given.
   void required();
+  // Words beyond the positionals go to `take`, in order; without it they are refused.
+  void take_extras(std::function<void(const std::vector<std::string>&)> take) { extras_ = std::move(take); }
+  // Once the words have been read. Throws WrongRequest for those that nobody takes.
+  void finish_words() const;
 
   bool given(const std::string& name) const;
   std::string text_of(const std::string& name) const;  // as given
@@ -131,6 +135,7 @@ class CommandLine {
   CLI::App* app_;
   CLI::Option* last_ = nullptr;
   std::string group_ = "Options";
+  std::function<void(const std::vector<std::string>&)> extras_;
 };
 
 }  // namespace ebm::tools

@@ -22,7 +22,7 @@ constexpr std::pair<std::string_view, std::string_view> kOptionNames[] = {
     {"n_chains", "chains"},          {"capacity", "buffer-size"},
     {"chains", "ais-chains"},        {"temperatures", "ais-temperatures"},
     {"points", "quadrature-points"}, {"first_layer_scale", "init-scale"},
-    {"outputs", "classes"},
+    {"outputs", "classes"},          {"fixed", "fix"},
 };
 
 // The positional argument that a field of the API names.

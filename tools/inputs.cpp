@@ -172,16 +172,36 @@ Matrix DataOptions::read_features(const Console& console, const std::filesystem:
   return read_with_remarks(console, other, options, false).x;
 }
 
-Matrix read_points(const Console& console, const std::filesystem::path& path) {
-  TableOptions options;
-  options.finite = false;
+namespace {
+
+// Of a command that has no options for how to read it.
+Table read_plainly(const Console& console, const std::filesystem::path& path, const TableOptions& options) {
   try {
     Table table = read_table(path, options);
     for (const std::string& remark : table.remarks) console.warn("{}: {}", path.string(), in_words_of(remark, false));
-    return std::move(table.x);
+    return table;
   } catch (const FormatError& error) {
     throw FormatError(error.path(), in_words_of(std::string(error.what()).substr(error.path().size() + 2), false));
   }
+}
+
+}  // namespace
+
+Matrix read_points(const Console& console, const std::filesystem::path& path) {
+  TableOptions options;
+  options.finite = false;
+  return read_plainly(console, path, options).x;
+}
+
+Matrix read_points_with_gaps(const Console& console, const std::filesystem::path& path, const std::string& columns,
+                             std::vector<std::size_t>* chosen) {
+  TableOptions options;
+  options.finite = false;
+  options.missing = MissingValues::keep;
+  options.columns = columns;
+  Table table = read_plainly(console, path, options);
+  if (chosen != nullptr) *chosen = table.columns;
+  return std::move(table.x);
 }
 
 void require_every_class(const Console& console, const Data& data, std::optional<int> outputs) {

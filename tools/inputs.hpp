@@ -66,6 +66,10 @@ struct DataOptions {
 // Points of another file, all its columns, such as --init; they may be infinite or NaN. Throws as read_table.
 Matrix read_points(const Console& console, const std::filesystem::path& path);
 
+// Features of another file, NaN where a value is missing; `columns` as TableOptions has them. `chosen`: their numbers.
+Matrix read_points_with_gaps(const Console& console, const std::filesystem::path& path, const std::string& columns,
+                             std::vector<std::size_t>* chosen = nullptr);
+
 // A trained classifier has an output for every class: ConfigError that names the classes without rows, unless the
 // number of outputs was given or stands already (`outputs`), where they are warned about.
 void require_every_class(const Console& console, const Data& data, std::optional<int> outputs);

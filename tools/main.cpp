@@ -81,7 +81,7 @@ int run(int argc, char** argv) {
     }
     const Command& command = *chosen();
     if (!command.over_ranks && !leads()) return 0;
-    reject_leftovers(command.line->app());
+    command.line->finish_words();
     if (const CLI::Option* config = command.line->app().get_option_no_throw("--config");
         config && config->count() > 0) {
       apply_config(command.line->app(), config->as<std::string>());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <vector>
 
 #include "ebmcuda/mlp.hpp"
 #include "tools/command_line.hpp"
@@ -16,12 +17,16 @@ Mlp load_model(const Console& console, const std::filesystem::path& path, const 
 
 struct ModelOptions {
   std::filesystem::path path;
+  std::vector<std::filesystem::path> others = {};  // members of an ensemble beside the first
   MlpReadOptions read;
 
   void add(CommandLine& line, bool required = true) {
     line.add("MODEL", path, "", "model file (.safetensors), or a checkpoint of a run");
     if (required) line.required();
   }
+  // For commands that take several models: words after the first MODEL, but for the last where that is DATA.
+  void take_several(CommandLine& line, std::filesystem::path* data = nullptr);
+  std::vector<std::filesystem::path> paths() const;
   // Added after a command's own options, under a heading of their own.
   void add_hints(CommandLine& line) {
     line.group("Reading a PyTorch state dict");
@@ -34,6 +39,8 @@ struct ModelOptions {
     line.add("--confinement", read.confinement, "K", "its confinement (default 0)");
   }
   Mlp load(const Console& console) const { return load_model(console, path, read); }
+  // Throws ConfigError for models of different D.
+  std::vector<Mlp> load_all(const Console& console) const;
 };
 
 }  // namespace ebm::tools

@@ -38,6 +38,7 @@ struct Picture {
 
 class Plot : public ProgramTest {
  protected:
+  void write_rows(const std::string& name, const Matrix& rows) const { write_matrix(path(name), rows); }
   Picture look(const std::string& name) const {
     Picture picture;
     int channels = 0;
@@ -72,6 +73,33 @@ TEST_F(Plot, ModelInThePlaneIsBrightWhereItsDensityIsHigh) {
            "--step-size", "0.05"});
   EXPECT_GT(look("s.png").brightness(kLeft + kPanel / 2, kTop + kPanel / 2), 0.3);
   EXPECT_NE(read("s.png"), read("p.png"));
+}
+
+// Given, completed, true: three sheets, of which the first has no pixel where nothing was given.
+TEST_F(Plot, CompletedImagesStandBetweenWhatWasGivenAndTheTruth) {
+  Matrix truth(2, 16, std::vector<float>(32, 1.0f));
+  Matrix completed = truth;
+  for (std::size_t i = 0; i < 2; ++i) {
+    for (std::size_t d = 8; d < 16; ++d) completed(i, d) = 0;
+  }
+  write_matrix(path("truth.npy"), truth);
+  write_matrix(path("completed.npy"), completed);
+  succeed({"plot", "completed.npy", "--image", "4x4", "--range", "0,1", "--fix", "0:8=truth.npy", "--data", "truth.npy",
+           "--out", "p.png"});
+  succeed({"plot", "completed.npy", "--image", "4x4", "--range", "0,1", "--data", "truth.npy", "--out", "two.png"});
+  EXPECT_GT(look("p.png").width, look("two.png").width);
+  const Picture picture = look("p.png");
+  // Black where the completion says 0, and nowhere else: 2 images of half of 4 x 4 pixels, 16 x 16 each.
+  EXPECT_NEAR(picture.share_of(0, 0, 0) * picture.width * picture.height, 2 * 8 * 256, 300);
+  expect_wrong_request({"plot", "completed.npy", "--image", "none", "--fix", "0:8=truth.npy", "--out", "q.png"},
+                       {"--fix", "images only"});
+  write_rows("one.npy", Matrix(1, 16));
+  expect_wrong_request({"plot", "completed.npy", "--image", "4x4", "--fix", "0:8=one.npy", "--out", "q.png"},
+                       {"--fix", "holds 1 rows", "2 images"});
+  gaussian_model(16).save(path("m.safetensors"));
+  succeed({"plot", "m.safetensors", "--fix", "0:8=truth.npy", "--chains", "2", "--langevin-steps", "5", "--data",
+           "truth.npy", "--out", "m.png"});
+  EXPECT_EQ(look("m.png").width, picture.width);
 }
 
 TEST_F(Plot, TruthStandsBesideTheModel) {

@@ -55,6 +55,50 @@ TEST_F(Predict, WrongRequests) {
   expect_wrong_request({"predict", "jem.safetensors", "x.csv", "--labels-out", "x.csv"}, {"--labels-out"});
 }
 
+// At T = 2 the odds are the root of what they were.
+TEST_F(Predict, AtATemperature) {
+  succeed({"predict", "jem.safetensors", "x.csv", "--temperature", "2", "--out", "p.npy"});
+  const Matrix p = read_matrix(path("p.npy"));
+  const double xs[] = {1, -0.5, 0.25, -2};
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(static_cast<double>(p(i, 0)), p0(xs[i] / 2), 1e-6) << i;
+  expect_wrong_request({"predict", "jem.safetensors", "x.csv", "--temperature", "0", "--out", "q.npy"},
+                       {"--temperature = 0", "> 0"});
+}
+
+// Labels that are right less often than p says: the temperature of held-out rows is above 1, and lowers the
+// cross-entropy.
+TEST_F(Predict, EvaluateFitsATemperature) {
+  std::string x, y, both;
+  for (int i = 0; i < 200; ++i) {
+    const double v = (i % 20 - 9.5) / 4;
+    const int right = v > 0 ? 0 : 1, label = i % 7 == 0 ? 1 - right : right;
+    x += std::to_string(v) + "\n";
+    y += std::to_string(label) + "\n";
+    both += std::to_string(v) + "," + std::to_string(label) + "\n";
+  }
+  write("hx.csv", x);
+  write("hy.csv", y);
+  write("both.csv", both);
+  const auto classification = [&](std::vector<std::string> more) {
+    std::vector<std::string> all{"evaluate", "jem.safetensors"};
+    all.insert(all.end(), more.begin(), more.end());
+    all.push_back("--no-baselines");
+    return Json::parse(succeed(all).out)["classification"];
+  };
+  const Json json =
+      classification({"hx.csv", "--labels", "hy.csv", "--calibrate", "hx.csv", "--calibrate-labels", "hy.csv"});
+  const Json& scaled = json["temperature_scaled"];
+  EXPECT_GT(scaled["temperature"].get<double>(), 1.2);
+  EXPECT_EQ(scaled["fitted_on"], 200);
+  EXPECT_LT(scaled["cross_entropy"].get<double>(), json["cross_entropy"].get<double>());
+  EXPECT_EQ(scaled["accuracy"], json["accuracy"]);
+  EXPECT_EQ(classification({"both.csv", "--label-column", "1", "--calibrate", "both.csv"})["temperature_scaled"],
+            scaled);
+  expect_wrong_request({"evaluate", "jem.safetensors", "x.csv", "--calibrate", "hx.csv"}, {"--calibrate", "labels"});
+  expect_wrong_request({"evaluate", "jem.safetensors", "x.csv", "--labels", "y.csv", "--calibrate-labels", "hy.csv"},
+                       {"--calibrate-labels", "needs --calibrate"});
+}
+
 TEST_F(Predict, EvaluateJudgesTheProbabilities) {
   const Json json = Json::parse(
       succeed({"evaluate", "jem.safetensors", "x.csv", "--labels", "y.csv", "--no-baselines"}).out)["classification"];

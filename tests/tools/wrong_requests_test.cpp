@@ -41,7 +41,8 @@ TEST_F(WrongRequests, UnknownOptionsAndSurplusArguments) {
   expect_wrong_request(train({"--learning-rate=", "--threads", "1"}), {"--learning-rate", "must be a number"});
   expect_wrong_request(train({"--stepsize", "0.1"}), {"--stepsize", "did you mean --step-size"});
   expect_wrong_request(train({"--zzzzqqqq"}), {"--zzzzqqqq", "unknown"});
-  expect_wrong_request({"sample", "m.safetensors", "extra", "--out", "o.npy"}, {"extra", "too many"});
+  expect_wrong_request({"energy", "m.safetensors", "x.npy", "extra"}, {"extra", "too many"});
+  expect_wrong_request({"sample", "m.safetensors", "extra", "--out", "o.npy"}, {"extra", "cannot open"});
   expect_wrong_request(train({"--steps", "6"}), {"--steps is given more than once"});
   expect_wrong_request({"train", "x.npy", "--out"}, {"--out"});
 }

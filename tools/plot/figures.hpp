@@ -56,7 +56,7 @@ Canvas draw_pairs(const PairFigure& figure);
 // Contact sheets of images side by side, one value scale. sheet.cpp
 struct Sheet {
   std::string title;
-  Matrix images;  // [n, height * width], row-major images
+  Matrix images;  // [n, height * width], row-major images; NaN: a pixel that is not there
 };
 struct SheetFigure {
   int image_height, image_width;

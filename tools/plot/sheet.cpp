@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "tools/plot/figures.hpp"
 
@@ -9,8 +10,9 @@ namespace {
 Range value_range(const SheetFigure& figure) {
   std::vector<float> values;
   for (const Sheet& sheet : figure.sheets) {
-    values.insert(values.end(), sheet.images.values().begin(), sheet.images.values().end());
+    std::ranges::copy_if(sheet.images.values(), std::back_inserter(values), [](float v) { return !std::isnan(v); });
   }
+  if (values.empty()) return {0, 1};
   const auto quantile = [&](double share) {
     const auto at = values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
     std::nth_element(values.begin(), at, values.end());
@@ -54,6 +56,7 @@ Canvas draw_sheets(const SheetFigure& figure) {
       for (int y = 0; y < h; ++y) {
         for (int x = 0; x < w; ++x) {
           const auto value = static_cast<double>(image[static_cast<std::size_t>(y * w + x)]);
+          if (std::isnan(value)) continue;
           canvas.fill(x0 + x * scale, y0 + y * scale, scale, scale,
                       color_of(figure.colormap, (value - range.lo) / (range.hi - range.lo)));
         }
