@@ -194,7 +194,8 @@ class StripTile {
     if (HWY_UNLIKELY(4 * b + 4 > dim_)) {
       for (int i = dim_ - 4 * b; i < 4; ++i) n.v[i] = zero();
     }
-    return hold(g, b, n, zero_block());
+    if constexpr (kFixes) return hold(g, b, n, zero_block());
+    return n;
   }
   HWY_INLINE Block uniform_start(int g, std::int64_t offset, int b) {
     const Block start = start_block(counters(g, offset), p_.seed, p_.start, dim_, b);

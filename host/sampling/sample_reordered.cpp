@@ -15,7 +15,7 @@ bool same_columns(std::span<const float> a, std::span<const float> b) {
 std::vector<std::size_t> fixed_first(std::span<const float> row) {
   std::vector<std::size_t> order(row.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_partition(order, [&](std::size_t d) { return !std::isnan(row[d]); });
+  std::stable_partition(order.begin(), order.end(), [&](std::size_t d) { return !std::isnan(row[d]); });
   return order;
 }
 
