@@ -48,6 +48,8 @@ namespace {
 
 // How long the reason of a failure is waited for that NCCL has noticed first.
 constexpr std::chrono::seconds kReason{3};
+// And how long this rank's own one, where another has told of one.
+constexpr std::chrono::milliseconds kAlike{1000};
 constexpr const char* kGivenUp = "what the ranks' GPUs did together was given up";
 
 const Nccl& require_nccl(const Communicator& ranks) {
@@ -61,6 +63,14 @@ const Nccl& require_nccl(const Communicator& ranks) {
             fmt::format("must have the same NCCL on all ranks; rank 0 has {}", versions[0]));
   }
   return *nccl;
+}
+
+bool passes_soon(const Event& event) {
+  for (int i = 0; i < 100; ++i) {
+    if (event.passed()) return true;
+    std::this_thread::sleep_for(kAlike / 100);
+  }
+  return false;
 }
 
 // ncclCommInitRank waits for the others without end, so it has a thread of its own: a rank that is gone must not hold
@@ -152,6 +162,11 @@ void GpuRanks::wait(const Event& event) {
       }
       return false;
     });
+  } catch (const RankError&) {
+    // Ranks may fail alike, over numbers that are not finite, say: this one then comes to its own end too.
+    if (passes_soon(event)) return;
+    abort();
+    throw;
   } catch (...) {
     abort();
     throw;
