@@ -44,7 +44,11 @@ Json describe_ranks() {
   Json json = Json::array();
   int rank = 0;
   for (const RankDescription& each : ranks().ranks()) {
-    json.push_back({{"rank", rank++}, {"host", each.host}, {"process", each.process}, {"threads", each.threads}});
+    json.push_back({{"rank", rank++},
+                    {"host", each.host},
+                    {"process", each.process},
+                    {"local_rank", each.local_rank},
+                    {"threads", each.threads}});
   }
   return {{"carrier", ranks().carrier()}, {"ranks", json}};
 }
@@ -165,9 +169,9 @@ std::string build_as_text(const Json& json) {
 std::string ranks_as_text(const Json& json) {
   std::string all = fmt::format("carrier {}\n", json["carrier"].get<std::string>());
   for (const auto& rank : json["ranks"]) {
-    all += fmt::format("rank {}: process {} on {}, threads {}\n", rank["rank"].get<int>(),
+    all += fmt::format("rank {}: process {} on {}, local rank {}, threads {}\n", rank["rank"].get<int>(),
                        rank["process"].get<std::int64_t>(), printable(rank["host"].get<std::string>()),
-                       rank["threads"].get<int>());
+                       rank["local_rank"].get<int>(), rank["threads"].get<int>());
   }
   return all;
 }

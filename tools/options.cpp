@@ -29,13 +29,17 @@ void CommonOptions::add(CommandLine& line, bool with_precision) {
   }
 }
 
-Device CommonOptions::open() const {
+Device CommonOptions::open() const { return open_among({}); }
+
+Device CommonOptions::open_over_ranks() const { return open_among(ranks()).over(ranks()); }
+
+Device CommonOptions::open_among(const Communicator& all) const {
   const Precision wanted = precision.value_or(Precision::fp32);
   Device opened = Device::cpu(threads);  // checks --threads whatever the device
   if (device == "auto") {
-    opened = Device::automatic(threads);
+    opened = Device::local_automatic(all, threads);
   } else if (device == "cuda") {
-    opened = Device::cuda();
+    opened = Device::local_cuda(all);
   } else if (device.starts_with("cuda:")) {
     int ordinal = 0;
     const auto [end, error] = std::from_chars(device.data() + 5, device.data() + device.size(), ordinal);
@@ -51,15 +55,7 @@ Device CommonOptions::open() const {
     throw ConfigError("--precision", wanted == Precision::fp16 ? "fp16" : "fp16x3",
                       "the CPU engine computes in fp32; this precision needs --device cuda");
   }
-  return opened;
-}
-
-Device CommonOptions::open_over_ranks() const {
-  if (ranks().size() == 1) return open();
-  CommonOptions mine = *this;
-  if (mine.threads == 0) mine.threads = ranks().threads();
-  if (mine.device == "auto") mine.device = "cpu";
-  return mine.open().over(ranks());
+  return threads == 0 ? Device::cpu(all.threads()) : opened;
 }
 
 }  // namespace ebm::tools

@@ -21,8 +21,11 @@ struct CommonOptions {
   std::uint64_t seed() const { return seed_given.value_or(0); }
   // The device asked for. Throws ConfigError that names --device, --threads or --precision.
   Device open() const;
-  // The same over the ranks that the program was started among; by default a CPU that they share.
+  // The same over the ranks that the program was started among: by default a GPU each, else a CPU that they share.
   Device open_over_ranks() const;
+
+ private:
+  Device open_among(const Communicator& all) const;
 };
 
 }  // namespace ebm::tools

@@ -1,4 +1,4 @@
-// The ranks that the program was started among, by mpirun or srun; one where nobody did.
+// The ranks that the program was started among, by mpirun, srun, torchrun or by hand; one where nobody did.
 #pragma once
 
 #include "ebmcuda/communicator.hpp"

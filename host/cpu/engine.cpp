@@ -205,6 +205,7 @@ class CpuEnergyFunction final : public EnergyFunction {
 class CpuEngine final : public Engine {
  public:
   CpuEngine(int threads, Communicator ranks) : pool_(std::make_shared<ThreadPool>(threads)), ranks_(std::move(ranks)) {}
+  std::string arithmetic() const override { return fmt::format("cpu {}", instruction_set()); }
   std::string description() const override {
     const int threads = pool_->threads();
     return fmt::format("cpu {}, {} thread{}", instruction_set(), threads, threads == 1 ? "" : "s");

@@ -100,6 +100,31 @@ void BatchGradient::run_part(const NetworkView& net, PassView view, float* slots
   tree.finish(add);
 }
 
+void BatchGradient::run_nodes(const NetworkView& net, PassView view, std::int64_t parts,
+                              std::span<const std::size_t> nodes, float* sums, cudaStream_t stream) {
+  view.storage = storage_;
+  const std::int64_t rows = view.n / parts, chunks = chunks_of(rows), first_row = view.first;
+  const bool at_once = parts * chunks <= chunks_;
+  if (at_once) pass(net, view, parts, stream);
+  for (std::int64_t part = 0; part < parts; ++part) {
+    std::int64_t chunk = 0;
+    for (const std::size_t node : nodes) {
+      const auto count = static_cast<std::int64_t>(node);
+      if (at_once) {
+        sum(1, count, partial_.data() + static_cast<std::uint64_t>(part * chunks + chunk) * parameters_, sums,
+            view.stopped, stream);
+      } else {
+        view.first = first_row + part * rows + chunk * kChunkRows;
+        view.n = std::min(count * kChunkRows, rows - chunk * kChunkRows);
+        run_part(net, view, slots_.data(), stream);
+        sum(1, 1, slots_.data(), sums, view.stopped, stream);
+      }
+      chunk += count;
+      sums += parameters_;
+    }
+  }
+}
+
 void BatchGradient::run_chunks(const NetworkView& net, PassView view, std::span<float> sums, cudaStream_t stream) {
   view.storage = storage_;
   const std::int64_t end = view.first + view.n;

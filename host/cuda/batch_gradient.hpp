@@ -19,9 +19,13 @@ class BatchGradient {
   // gradient() = the sum over the rows of `view`, `parts` times n / parts of them. `view.storage` is filled in here.
   // Queues work only.
   void run(const NetworkView& net, PassView view, std::int64_t parts, cudaStream_t stream);
+  // sums [parts, nodes, parameters] = the gradient over nodes of the tree over a batch's chunks, of which `view` holds
+  // a run: node k is the next nodes[k] of its chunks, as nodes_of() (host/ranks/shares.hpp) has them. Queues work only.
+  void run_nodes(const NetworkView& net, PassView view, std::int64_t parts, std::span<const std::size_t> nodes,
+                 float* sums, cudaStream_t stream);
   // The sums of the chunks of one part alone, to host memory [chunks_of(n), parameters]. Waits.
   void run_chunks(const NetworkView& net, PassView view, std::span<float> sums, cudaStream_t stream);
-  const DeviceArray<float>& gradient() const noexcept { return gradient_; }
+  DeviceArray<float>& gradient() noexcept { return gradient_; }
 
  private:
   void pass(const NetworkView& net, const PassView& view, std::int64_t parts, cudaStream_t stream);

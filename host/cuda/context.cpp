@@ -115,11 +115,15 @@ Event::~Event() {
 }
 
 void Event::record() { context_->check(cudaEventRecord(event_, context_->stream()), "recording an event"); }
-std::optional<double> Event::seconds_since(const Event& earlier) const {
+bool Event::passed() const {
   const cudaError_t state = cudaEventQuery(event_);  // "not ready" leaves no error behind
-  if (state == cudaErrorNotReady) return {};
-  float milliseconds = 0.0f;
+  if (state == cudaErrorNotReady) return false;
   context_->check(state, "asking for an event");
+  return true;
+}
+std::optional<double> Event::seconds_since(const Event& earlier) const {
+  if (!passed()) return {};
+  float milliseconds = 0.0f;
   context_->check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "measuring a launch");
   return static_cast<double>(milliseconds) * 1e-3;
 }

@@ -90,6 +90,8 @@ class Event {
   Event& operator=(const Event&) = delete;
   void record();
   void wait() const;
+  // Whether the device has come to the last record. Never waits.
+  bool passed() const;
   // Between the last records of two timed events; none where the device has not come to this one.
   std::optional<double> seconds_since(const Event& earlier) const;
 

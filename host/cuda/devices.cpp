@@ -35,4 +35,15 @@ std::string device_detail(int ordinal) {
                      p.multiProcessorCount, static_cast<double>(p.totalGlobalMem) / (1u << 30));
 }
 
+std::string device_identity(int ordinal) {
+  cudaDeviceProp p{};
+  if (cudaGetDeviceProperties(&p, ordinal) != cudaSuccess) {
+    cudaGetLastError();
+    return {};
+  }
+  std::string text;
+  for (const char byte : p.uuid.bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return text;
+}
+
 }  // namespace ebm::cuda

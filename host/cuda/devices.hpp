@@ -11,6 +11,8 @@ int device_count() noexcept;
 bool device_works(int ordinal) noexcept;
 // "NVIDIA H100 80GB HBM3, compute capability 9.0, 132 SMs, 79.1 GiB"
 std::string device_detail(int ordinal);
+// Tells a device from every other one, of other machines too; empty for one that is unusable.
+std::string device_identity(int ordinal);
 // Which run-time compiler was found: "run-time compiler NVRTC 13.0, /usr/local/cuda/lib64/libnvrtc.so.13".
 std::string compiler_detail();
 

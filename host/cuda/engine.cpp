@@ -445,28 +445,37 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
 
 class CudaEngine final : public Engine {
  public:
-  CudaEngine(int ordinal, Precision precision, void* stream)
-      : context_(std::make_shared<Context>(ordinal, stream)), precision_(precision) {}
+  CudaEngine(int ordinal, Precision precision, void* stream, Communicator ranks)
+      : context_(std::make_shared<Context>(ordinal, stream)), precision_(precision), ranks_(std::move(ranks)) {}
   std::string description() const override {
     return fmt::format("cuda:{} {}, {}", context_->ordinal(), context_->properties().name, name_of(precision_));
+  }
+  std::string arithmetic() const override {
+    const cudaDeviceProp& device = context_->properties();
+    return fmt::format("cuda {}, compute capability {}.{}, {}", device.name, device.major, device.minor,
+                       name_of(precision_));
   }
   std::unique_ptr<EnergyFunction> load(const Mlp& model) const override {
     return std::make_unique<CudaEnergyFunction>(context_, model, precision_);
   }
   std::unique_ptr<TrainingPrimitives> training(TrainingPlan plan, TrainingState start, std::span<const float> data,
                                                std::span<const int> labels) const override {
-    return make_recorded_training(context_, precision_, std::move(plan), std::move(start), data, labels);
+    if (ranks_.size() > 1 && gpu_ranks_ == nullptr) gpu_ranks_ = std::make_shared<GpuRanks>(context_, ranks_);
+    return make_recorded_training(context_, precision_, std::move(plan), std::move(start), data, labels, gpu_ranks_);
   }
 
  private:
   std::shared_ptr<const Context> context_;
   Precision precision_;
+  Communicator ranks_;
+  mutable std::shared_ptr<GpuRanks> gpu_ranks_;  // once something is trained over several
 };
 
 }  // namespace
 
-std::unique_ptr<Engine> make_engine(int ordinal, Precision precision, void* stream) {
-  return std::make_unique<CudaEngine>(ordinal, precision, stream);
+std::unique_ptr<Engine> make_engine(int ordinal, Precision precision, void* stream, Communicator ranks) {
+  if (ranks.size() > 1) require_own_gpus(ranks, ordinal);
+  return std::make_unique<CudaEngine>(ordinal, precision, stream, std::move(ranks));
 }
 
 }  // namespace ebm::cuda

@@ -1,7 +1,6 @@
 #include "host/cuda/nvrtc.hpp"
 
 #include <cuda_runtime.h>
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,16 +10,11 @@
 #include <string_view>
 
 #include "ebmcuda/error.hpp"
-#include "host/cuda/nvrtc_places.hpp"
+#include "host/cuda/library_places.hpp"
+#include "host/cuda/load_library.hpp"
 
 namespace ebm::cuda {
 namespace {
-
-template <class Function>
-bool take(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  return function != nullptr;
-}
 
 // The file that a function of a library came from.
 template <class Function>

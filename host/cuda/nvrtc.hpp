@@ -25,8 +25,8 @@ struct Nvrtc {
 
   std::string path;  // of the library's file
 
-  // Null when no libnvrtc of this CUDA version is in any of nvrtc_places(), or the environment says
-  // EBMCUDA_RUNTIME_COMPILER=off. Looks once in the life of the process.
+  // Null when no libnvrtc of this CUDA version is in any of nvrtc_places() (library_places.hpp), or the environment
+  // says EBMCUDA_RUNTIME_COMPILER=off. Looks once in the life of the process.
   static const Nvrtc* find();
   // Looks now.
   static std::optional<Nvrtc> look();

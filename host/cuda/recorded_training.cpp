@@ -7,6 +7,7 @@
 #include "host/cuda/graph.hpp"
 #include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
+#include "host/cuda/shared_iteration.hpp"
 #include "host/cuda/training_replicas.hpp"
 #include "host/cuda/transition.hpp"
 #include "kernels/training/iteration_kernels.hpp"
@@ -38,9 +39,12 @@ DeviceClock clock_of(const TrainingState& state) {
 class RecordedTraining final : public TrainingPrimitives {
  public:
   RecordedTraining(std::shared_ptr<const Context> context, Precision precision, TrainingPlan plan,
-                   const TrainingState& start, std::span<const float> data, std::span<const int> labels)
+                   const TrainingState& start, std::span<const float> data, std::span<const int> labels,
+                   std::shared_ptr<GpuRanks> ranks)
       : context_(std::move(context)),
         plan_(std::move(plan)),
+        share_(share_of_batch(plan_, ranks.get()).rows),
+        rows_(static_cast<std::int64_t>(share_.count)),
         n_data_(static_cast<std::int64_t>(data.size()) / plan_.shape.dim),
         parameters_(context_, std::span<const float>(start.parameters)),
         network_(context_, plan_.shape, parameters_.data()),
@@ -54,11 +58,11 @@ class RecordedTraining final : public TrainingPrimitives {
         ema_(context_, std::span<const float>(start.ema)),
         buffer_x_(context_, std::span<const float>(start.buffer_x)),
         buffer_steps_(context_, std::span<const std::uint64_t>(start.buffer_steps)),
-        batch_x_(context_, static_cast<std::size_t>(2 * plan_.batch_size * plan_.shape.dim)),
-        batch_labels_(context_, labels.empty() ? 0 : static_cast<std::size_t>(plan_.batch_size)),
-        energy_(context_, static_cast<std::size_t>(2 * plan_.batch_size)),
+        batch_x_(context_, static_cast<std::size_t>(2 * rows_ * plan_.shape.dim)),
+        batch_labels_(context_, labels.empty() ? 0 : share_.count),
+        energy_(context_, static_cast<std::size_t>(2 * rows_)),
         cross_entropy_(context_, batch_labels_.size()),
-        gradient_(network_, 2, plan_.batch_size),
+        gradient_(network_, 2, rows_),
         squares_(context_, norm_blocks(network_.view().parameters)),
         ring_(context_, kRing),
         records_{PinnedArray<IterationRecord>(context_, kRing), PinnedArray<IterationRecord>(context_, kRing)},
@@ -68,21 +72,29 @@ class RecordedTraining final : public TrainingPrimitives {
     clock_ = DeviceArray<DeviceClock>(context_, std::span<const DeviceClock>(&clock, 1));
     const bool tempered = !plan_.inverse_temperatures.empty();
     if (tempered) {
-      replicas_.emplace(context_, network_, plan_);
+      replicas_.emplace(context_, network_, plan_, rows_);
     } else {
-      chains_plan_.emplace(network_, TileNeeds{.rows = rows_of(plan_.transition.kind)}, plan_.batch_size);
+      chains_plan_.emplace(network_, TileNeeds{.rows = rows_of(plan_.transition.kind)}, rows_);
     }
     if (mma_ != nullptr && !mma_->serves(plan_.transition.kind, tempered)) mma_.reset();
     if (mma_ != nullptr) mma_->prepare(step_view(), tempered);  // a capture cannot hold a compilation
+    if (ranks != nullptr) {
+      shared_.emplace(context_, std::move(ranks), plan_, !labels.empty(), network_.view().parameters);
+    }
   }
 
   // ------------------------------------------------------------------------------------------- parts of an iteration
 
+  // A rank may have no row of a small batch: then there is nothing to launch.
+
   void gather_data() override {
+    if (rows_ == 0) return;
     GatherView view{};
     view.clock = clock();
     view.n_data = n_data_;
-    view.batch = plan_.batch_size;
+    view.batch = rows_;
+    view.first = static_cast<std::int64_t>(share_.first);
+    view.batch_rows = plan_.batch_size;
     view.dim = plan_.shape.dim;
     view.data = data_.data();
     view.labels = labels_.data();
@@ -95,6 +107,7 @@ class RecordedTraining final : public TrainingPrimitives {
   }
 
   void run_chains() override {
+    if (rows_ == 0) return;
     ChainCounts* const counts = &clock_.data()->counts;
     if (replicas_) {
       replicas_->run(chains_view(), step_view(), mma_.get(), counts, recording_);
@@ -108,25 +121,31 @@ class RecordedTraining final : public TrainingPrimitives {
   }
 
   void differentiate(const BatchLoss& loss) override {
+    if (rows_ == 0) return;
     PassView view{};
-    view.n = 2 * plan_.batch_size;
+    view.n = 2 * rows_;
     view.x = batch_x_.data();
-    view.batch = plan_.batch_size;
+    view.batch = rows_;
     view.loss = loss;
     view.labels = batch_labels_.data();
     view.energy = energy_.data();
     view.cross_entropy = cross_entropy_.data();
     view.stopped = &clock()->stopped;
-    gradient_.run(network_.view(), view, 2, recording_);
+    if (shared_) {
+      gradient_.run_nodes(network_.view(), view, 2, shared_->nodes(), shared_->node_sums(), recording_);
+    } else {
+      gradient_.run(network_.view(), view, 2, recording_);
+    }
   }
 
   void conclude(const StepRules& rules) override {
+    if (shared_) shared_->exchange(own_memory(), rules.learns, recording_);
     ConcludeView view{};
     view.device = clock_.data();
     view.rules = rules;
     view.batch = plan_.batch_size;
-    view.energy = energy_.data();
-    view.cross_entropy = cross_entropy_.data();
+    view.energy = shared_ ? shared_->energy() : energy_.data();
+    view.cross_entropy = shared_ ? shared_->cross_entropy() : cross_entropy_.data();
     view.gradient = gradient_.gradient().data();
     view.parameters = network_.view().parameters;
     view.squares = squares_.data();
@@ -171,6 +190,11 @@ class RecordedTraining final : public TrainingPrimitives {
       if (!read_stretch(first, read, n, &stats)) break;
       read += stretch(read, n);
     }
+    // Where the run has stopped more is queued, which no call of CUDA must wait for.
+    if (shared_ && queued > static_cast<std::int64_t>(stats.size())) {
+      copied_[0].record();
+      shared_->wait(copied_[0]);
+    }
     iteration_ = first + static_cast<std::int64_t>(stats.size());
     if (!stats.empty() && !std::isfinite(stats.back().gradient_norm)) --iteration_;
     return stats;
@@ -208,7 +232,7 @@ class RecordedTraining final : public TrainingPrimitives {
   // False when the run has stopped in this stretch.
   bool read_stretch(std::int64_t first, std::int64_t begin, std::int64_t n, std::vector<IterationStats>* stats) {
     const auto slot = static_cast<std::size_t>(begin / kRing % 2);
-    copied_[slot].wait();
+    shared_ ? shared_->wait(copied_[slot]) : copied_[slot].wait();
     for (std::int64_t i = begin; i < begin + stretch(begin, n); ++i) {
       const IterationRecord& record = records_[slot][static_cast<std::size_t>((first + i) % kRing)];
       IterationStats s;
@@ -226,7 +250,9 @@ class RecordedTraining final : public TrainingPrimitives {
   ChainsView chains_view() {
     ChainsView view{};
     view.source = source_of(plan_.chain_start);
-    view.n = plan_.batch_size;
+    view.n = rows_;
+    view.first = static_cast<std::int64_t>(share_.first);
+    view.batch_rows = plan_.batch_size;
     view.x = buffer_x_.data();
     view.steps = buffer_steps_.data();
     view.seed = plan_.seed;
@@ -236,6 +262,11 @@ class RecordedTraining final : public TrainingPrimitives {
     view.reinit_prob = plan_.reinit_prob;
     view.batch = batch_x_.data();
     return view;
+  }
+
+  SharedIteration::Memory own_memory() {
+    return {clock_.data(),    energy_.data(),       cross_entropy_.data(),
+            buffer_x_.data(), buffer_steps_.data(), gradient_.gradient().data()};
   }
 
   StepView step_view() {
@@ -249,6 +280,8 @@ class RecordedTraining final : public TrainingPrimitives {
 
   std::shared_ptr<const Context> context_;
   TrainingPlan plan_;
+  Share share_;  // of the batch's rows, this rank's: what follows of a batch is of these
+  std::int64_t rows_;
   std::int64_t n_data_;
   DeviceArray<float> parameters_;
   Network network_;
@@ -266,6 +299,7 @@ class RecordedTraining final : public TrainingPrimitives {
   std::optional<OwnedPlan> chains_plan_;
   std::optional<TrainingReplicas> replicas_;
   BatchGradient gradient_;
+  std::optional<SharedIteration> shared_;  // with other ranks
   DeviceArray<double> squares_;
   DeviceArray<IterationRecord> ring_;
   PinnedArray<IterationRecord> records_[2];
@@ -279,10 +313,11 @@ class RecordedTraining final : public TrainingPrimitives {
 
 std::unique_ptr<TrainingPrimitives> make_recorded_training(std::shared_ptr<const Context> context, Precision precision,
                                                            TrainingPlan plan, TrainingState start,
-                                                           std::span<const float> data, std::span<const int> labels) {
+                                                           std::span<const float> data, std::span<const int> labels,
+                                                           std::shared_ptr<GpuRanks> ranks) {
   check_half_range(plan.shape, start.parameters, precision);
   const Context::Scope scope(*context);
-  return std::make_unique<RecordedTraining>(context, precision, std::move(plan), start, data, labels);
+  return std::make_unique<RecordedTraining>(context, precision, std::move(plan), start, data, labels, std::move(ranks));
 }
 
 }  // namespace ebm::cuda

@@ -9,26 +9,28 @@
 namespace ebm::cuda {
 namespace {
 
-std::size_t rows_of(const TrainingPlan& plan) { return static_cast<std::size_t>(plan.batch_size * plan.replicas()); }
+std::size_t rows_of(const TrainingPlan& plan, std::int64_t chains) {
+  return static_cast<std::size_t>(chains * plan.replicas());
+}
 
 }  // namespace
 
 TrainingReplicas::TrainingReplicas(std::shared_ptr<const Context> context, const Network& network,
-                                   const TrainingPlan& plan)
+                                   const TrainingPlan& plan, std::int64_t chains)
     : context_(std::move(context)),
       net_(network.view()),
       n_steps_(plan.n_steps),
       swap_every_(plan.swap_every),
       replicas_(static_cast<int>(plan.replicas())),
-      x_(context_, rows_of(plan) * static_cast<std::size_t>(plan.shape.dim)),
-      energy_(context_, rows_of(plan)),
+      x_(context_, rows_of(plan, chains) * static_cast<std::size_t>(plan.shape.dim)),
+      energy_(context_, rows_of(plan, chains)),
       gradient_(context_, x_.size()),
-      beta_(context_, std::span<const float>(ladders(plan, static_cast<std::size_t>(plan.batch_size)))),
-      ids_(context_, rows_of(plan)),
-      steps_(context_, rows_of(plan)),
-      places_(context_, static_cast<std::size_t>(plan.batch_size)),
+      beta_(context_, std::span<const float>(ladders(plan, static_cast<std::size_t>(chains)))),
+      ids_(context_, rows_of(plan, chains)),
+      steps_(context_, rows_of(plan, chains)),
+      places_(context_, static_cast<std::size_t>(chains)),
       plan_(network, {.rows = ebm::rows_of(plan.transition.kind), .keeps = true},
-            static_cast<std::int64_t>(rows_of(plan))) {}
+            static_cast<std::int64_t>(rows_of(plan, chains))) {}
 
 ChainsView TrainingReplicas::working_set(const ChainsView& chains, bool known) {
   ChainsView view{};

@@ -11,8 +11,9 @@ namespace ebm::cuda {
 
 class TrainingReplicas {
  public:
-  // `plan` has inverse temperatures.
-  TrainingReplicas(std::shared_ptr<const Context> context, const Network& network, const TrainingPlan& plan);
+  // `plan` has inverse temperatures; `chains` of its batch run here.
+  TrainingReplicas(std::shared_ptr<const Context> context, const Network& network, const TrainingPlan& plan,
+                   std::int64_t chains);
 
   // Queues an iteration's chains: out of their slots, plan.n_steps transitions with their rounds of swaps, and back.
   // `chains` says where they come from, as launch_chains() has it; `mma` null: in fp32.
@@ -25,10 +26,10 @@ class TrainingReplicas {
   NetworkView net_;
   std::int64_t n_steps_, swap_every_;
   int replicas_;
-  // Of every replica of the batch: [batch, replicas], positions and gradients [batch, replicas, D].
+  // Of every replica: [chains, replicas], positions and gradients [chains, replicas, D].
   DeviceArray<float> x_, energy_, gradient_, beta_;
   DeviceArray<std::uint64_t> ids_, steps_;
-  DeviceArray<std::int64_t> places_;  // [batch]
+  DeviceArray<std::int64_t> places_;  // [chains]
   OwnedPlan plan_;
 };
 

@@ -61,6 +61,31 @@ Device Device::automatic(int threads) {
   return cpu_device;
 }
 
+Device Device::local_cuda(const Communicator& ranks, Precision precision) {
+#if EBMCUDA_WITH_CUDA
+  // A launcher may let each rank see its own device alone. Two on one device are found out when it is opened.
+  return cuda(ranks.local_rank() % std::max(1, cuda::device_count()), precision);
+#else
+  static_cast<void>(ranks);
+  return cuda(0, precision);
+#endif
+}
+
+Device Device::local_automatic(const Communicator& ranks, int threads) {
+  if (ranks.size() == 1) return automatic(threads);
+#if EBMCUDA_WITH_CUDA
+  std::string own;
+  if (const int count = cuda::device_count(); count > 0) {
+    const int ordinal = ranks.local_rank() % count;
+    if (cuda::device_works(ordinal)) own = cuda::device_identity(ordinal);
+  }
+  std::vector<std::string> all = ranks.gather_text("devices that work", own);
+  std::ranges::sort(all);
+  if (!all.front().empty() && std::ranges::adjacent_find(all) == all.end()) return local_cuda(ranks);
+#endif
+  return cpu(threads == 0 ? ranks.threads() : threads);
+}
+
 Device Device::on_stream(void* stream) const {
   require(kind_ == Kind::cuda, "stream", "given", "only a CUDA device has streams");
   Device device = *this;
@@ -69,8 +94,6 @@ Device Device::on_stream(void* stream) const {
 }
 
 Device Device::over(Communicator ranks) const {
-  require(kind_ == Kind::cpu || ranks.size() == 1, "device", fmt::format("cuda:{}", ordinal_),
-          fmt::format("{} ranks work together on CPU devices only", ranks.size()));
   Device device = *this;
   device.ranks_ = std::move(ranks);
   return device;
@@ -89,6 +112,11 @@ std::vector<std::string> build_description() {
     "version " EBMCUDA_VERSION,
 #if EBMCUDA_WITH_CUDA
         "cuda on", cuda::compiler_detail(),
+#if EBMCUDA_WITH_NCCL
+        "nccl on",
+#else
+        "nccl off",
+#endif
 #else
         "cuda off",
 #endif

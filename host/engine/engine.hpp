@@ -210,6 +210,8 @@ class Engine {
   virtual ~Engine() = default;
   // "cpu AVX2, 2 threads": what runs, for reports.
   virtual std::string description() const = 0;
+  // What the bits of its results depend on, beside the build: "cpu AVX2".
+  virtual std::string arithmetic() const = 0;
   virtual std::unique_ptr<EnergyFunction> load(const Mlp& model) const = 0;
   // `data` [n, D] model space; labels [n] or empty. Copies are kept.
   virtual std::unique_ptr<TrainingPrimitives> training(TrainingPlan plan, TrainingState start,
@@ -226,7 +228,7 @@ namespace cpu {
 std::unique_ptr<Engine> make_engine(int threads, Communicator ranks = {});
 }
 namespace cuda {
-std::unique_ptr<Engine> make_engine(int ordinal, Precision precision, void* stream);
+std::unique_ptr<Engine> make_engine(int ordinal, Precision precision, void* stream, Communicator ranks = {});
 }
 
 }  // namespace ebm

@@ -9,7 +9,6 @@
 #include <array>
 #include <charconv>
 #include <chrono>
-#include <climits>
 #include <cstdlib>
 #include <deque>
 #include <optional>
@@ -18,6 +17,7 @@
 #include "host/core/check.hpp"
 #include "host/core/fingerprint.hpp"
 #include "host/engine/usable_threads.hpp"
+#include "host/ranks/machine.hpp"
 #include "host/ranks/mail.hpp"
 
 namespace ebm {
@@ -54,16 +54,10 @@ class Pause {
   long turns_ = 0;
 };
 
-std::string host_name() {
-  char name[HOST_NAME_MAX + 1] = "";
-  ::gethostname(name, sizeof name - 1);
-  return name;
-}
-
 // What tells processes that may use the same hardware threads from others.
 std::uint64_t cores_of_this_process() {
   Fingerprint print;
-  for (const char c : host_name()) print.add(static_cast<std::uint64_t>(c));
+  for (const char c : machine_name()) print.add(static_cast<std::uint64_t>(c));
 #ifdef __linux__
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof set, &set) == 0) {
@@ -84,7 +78,7 @@ struct Communicator::State {
   struct Peer {
     std::deque<Message> inbox;
     Clock::time_point heard = Clock::now();
-    bool parted = false;
+    bool parted = false, lost = false;
   };
 
   State(std::unique_ptr<Mail> the_mail, double the_timeout)
@@ -126,7 +120,18 @@ struct Communicator::State {
         from.inbox.push_back(std::move(message));
       }
     }
+    for_others([&](int r) { find_lost(r); });
     return any;
+  }
+
+  // A rank that has ended without a word.
+  void find_lost(int r) {
+    Peer& other = peer(r);
+    if (other.lost || !mail->lost(r)) return;
+    other.lost = true;
+    if (other.parted || failure) return;
+    failure = Failure{r, "has ended without a word: killed, or its machine is gone"};
+    tell_failure(*failure);
   }
 
   void take_failure(const Message& message) {
@@ -158,6 +163,16 @@ struct Communicator::State {
     throw RankError(failure->rank, failure->reason);
   }
 
+  // Of a rank that is waited for since `begin`.
+  void require_life(int r, std::string_view operation, Clock::time_point begin) {
+    const Peer& other = peer(r);
+    const double silent = std::chrono::duration<double>(Clock::now() - std::max(other.heard, begin)).count();
+    if (silent > timeout) {
+      give_up(r, fmt::format("has given no sign of life for {:.3g} s, where rank {} is at '{}'", timeout, rank(),
+                             operation));
+    }
+  }
+
   // The others are told, and all wait a little for one another, so that nobody is cut off before it has heard why.
   void part() noexcept {
     try {
@@ -167,7 +182,7 @@ struct Communicator::State {
       const auto begin = Clock::now();
       const auto everybody = [&] {
         bool parted = true;
-        for_others([&](int r) { parted = parted && peer(r).parted; });
+        for_others([&](int r) { parted = parted && (peer(r).parted || peer(r).lost); });
         return parted && mail->idle();
       };
       // Without a failure there is time: the others may be at work that this rank has no part in.
@@ -287,18 +302,13 @@ void Communicator::exchange(std::string_view operation, std::span<const std::byt
     });
     if (done && s.mail->idle()) return;
     s.require_going();
-    const auto now = Clock::now();
     s.for_others([&](int r) {
-      const State::Peer& peer = s.peer(r);
       if (parts[static_cast<std::size_t>(r)].done()) return;
+      const State::Peer& peer = s.peer(r);
       if (peer.parted && peer.inbox.empty()) {
         give_up(r, fmt::format("has ended, where rank {} is at '{}'", s.rank(), operation));
       }
-      const double silent = std::chrono::duration<double>(now - std::max(peer.heard, begin)).count();
-      if (silent > s.timeout) {
-        give_up(r, fmt::format("has given no sign of life for {:.3g} s, where rank {} is at '{}'", s.timeout, s.rank(),
-                               operation));
-      }
+      s.require_life(r, operation, begin);
     });
     if (!news) pause();
   }
@@ -310,11 +320,15 @@ std::string Communicator::carrier() const { return state_ ? state_->mail->name()
 
 std::vector<RankDescription> Communicator::ranks() const {
   if (state_) return state_->ranks;
-  return {{host_name(), static_cast<std::int64_t>(::getpid()), usable_threads()}};
+  return {{host_name(), static_cast<std::int64_t>(::getpid()), usable_threads(), 0}};
 }
 
 int Communicator::threads() const noexcept {
   return state_ ? state_->ranks[static_cast<std::size_t>(rank())].threads : usable_threads();
+}
+
+int Communicator::local_rank() const noexcept {
+  return state_ ? state_->ranks[static_cast<std::size_t>(rank())].local_rank : 0;
 }
 
 std::vector<std::string> Communicator::gather_text(std::string_view operation, std::string_view mine) const {
@@ -356,6 +370,16 @@ void Communicator::alive() const {
   s.tell(kAlive, "");
 }
 
+void Communicator::await(std::string_view operation, const std::function<bool()>& done) const {
+  const auto begin = Clock::now();
+  for (Pause pause; !done(); pause()) {
+    if (!state_) continue;
+    alive();
+    // One that has parted may have done its part before.
+    state_->for_others([&](int r) { state_->require_life(r, operation, begin); });
+  }
+}
+
 bool Communicator::fail(std::string_view reason) const noexcept {
   if (!state_) return false;
   State& s = *state_;
@@ -389,27 +413,28 @@ struct MakeCommunicator {
     for (const std::string& line : build_description()) version += (version.empty() ? "" : ", ") + line;
     ranks.require_same("version", version);
     const auto hosts = ranks.gather_text("hosts", host_name());
+    const auto machines = ranks.gather_text("machines", machine_name());
     const auto processes = ranks.gather_value("processes", static_cast<std::int64_t>(::getpid()));
     const auto cores = ranks.gather_value("cores", cores_of_this_process());
     const auto threads = ranks.gather_value("threads", usable_threads());
     for (std::size_t r = 0; r < hosts.size(); ++r) {
       const auto sharing = static_cast<int>(std::ranges::count(cores, cores[r]));
-      ranks.state_->ranks.push_back({hosts[r], processes[r], std::max(1, threads[r] / sharing)});
+      const auto before = machines.begin() + static_cast<std::ptrdiff_t>(r);
+      const auto local_rank = static_cast<int>(std::count(machines.begin(), before, machines[r]));
+      ranks.state_->ranks.push_back({hosts[r], processes[r], std::max(1, threads[r] / sharing), local_rank});
     }
     return ranks;
   }
-  // The handles of MPI_COMM_WORLD share one state: MPI begins and ends once.
-  static Communicator world() {
+  // All handles of the ranks that this process was started among share one state: they meet, and MPI begins and ends,
+  // once.
+  template <class Begin>
+  static Communicator world(const Begin& begin) {
     static std::weak_ptr<Communicator::State> known;
     static bool alone = false;
     Communicator ranks;
     ranks.state_ = known.lock();
     if (alone || ranks.state_) return ranks;
-    std::unique_ptr<Mail> mail = world_mail();
-    // Else every one would do all of the work and write the same files.
-    require(mail->size() > 1 || launched_ranks() == 1, "communicator", fmt::format("{} processes", launched_ranks()),
-            fmt::format("were started by a launcher that this MPI ({}) does not know", mail->name()));
-    ranks = from(std::move(mail), rank_timeout());
+    ranks = from(begin(), rank_timeout());
     known = ranks.state_;
     alone = !ranks.state_;
     return ranks;
@@ -421,11 +446,27 @@ Communicator make_communicator(std::unique_ptr<Mail> mail, double timeout) {
 }
 
 Communicator Communicator::world() {
+  if (const std::optional<Meeting> meeting = meeting_of_environment()) {
+    if (meeting->size == 1) return {};
+    return MakeCommunicator::world([&] { return socket_mail(*meeting, rank_timeout()); });
+  }
   if (!launched_by_mpi()) return {};
 #if !EBMCUDA_WITH_MPI
   if (launched_ranks() == 1) return {};
 #endif
-  return MakeCommunicator::world();
+  return MakeCommunicator::world([] {
+    std::unique_ptr<Mail> mail = world_mail();
+    // Else every one would do all of the work and write the same files.
+    require(mail->size() > 1 || launched_ranks() == 1, "communicator", fmt::format("{} processes", launched_ranks()),
+            fmt::format("were started by a launcher that this MPI ({}) does not know", mail->name()));
+    return mail;
+  });
+}
+
+Communicator Communicator::meet(const std::string& place, int rank, int size) {
+  const Meeting meeting{place, rank, size};
+  require_meeting(meeting);
+  return size == 1 ? Communicator() : make_communicator(socket_mail(meeting, rank_timeout()));
 }
 
 Communicator Communicator::mpi(const void* comm) { return make_communicator(mpi_mail(comm)); }
@@ -439,25 +480,6 @@ double rank_timeout() {
   require(error == std::errc() && end == value.data() + value.size() && seconds > 0 && seconds <= 1e9,
           "EBMCUDA_RANK_TIMEOUT", value, "must be seconds, > 0");
   return seconds;
-}
-
-namespace {
-
-// Open MPI and PRRTE; MPICH, Intel MPI and Slurm's PMI; anything with PMIx.
-constexpr const char* kRankVariables[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"};
-constexpr const char* kSizeVariables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS"};
-
-}  // namespace
-
-bool launched_by_mpi() {
-  return std::ranges::any_of(kRankVariables, [](const char* name) { return std::getenv(name) != nullptr; });
-}
-
-int launched_ranks() {
-  for (const char* name : kSizeVariables) {
-    if (const char* text = std::getenv(name)) return std::max(1, std::atoi(text));
-  }
-  return 1;
 }
 
 }  // namespace ebm

@@ -1,5 +1,5 @@
-// The seam below Communicator: messages between ranks, and nothing about what they say. MPI (mpi_mail.cpp) and the
-// threads of one process (tests/ranks) carry them.
+// The seam below Communicator: messages between ranks, and nothing about what they say. MPI (mpi_mail.cpp), TCP
+// (socket_mail.cpp) and the threads of one process (tests/ranks) carry them.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ebmcuda/communicator.hpp"
+#include "host/ranks/launcher.hpp"
 
 namespace ebm {
 
@@ -33,6 +34,8 @@ class Mail {
   virtual bool idle() = 0;
   // The next message that is here, in the order of their sending from each rank; false when there is none. Never waits.
   virtual bool receive(Message* message) = 0;
+  // Whether nothing can come from this rank any more and all that did has been received, as far as that can be known.
+  virtual bool lost(int rank) const { return static_cast<void>(rank), false; }
   // The last call but for the destructor's: the ranks have parted and `clean` says that nothing is on its way.
   virtual void close(bool clean) noexcept { static_cast<void>(clean); }
 };
@@ -42,12 +45,10 @@ double rank_timeout();
 
 Communicator make_communicator(std::unique_ptr<Mail> mail, double timeout = rank_timeout());
 
-// Whether a launcher of MPI programs started this process, and as one of how many as far as that is known (else 1).
-bool launched_by_mpi();
-int launched_ranks();
-
 // Of MPI_COMM_WORLD, which is begun if need be, or of another (an MPI_Comm*).
 std::unique_ptr<Mail> world_mail();
 std::unique_ptr<Mail> mpi_mail(const void* comm);
+// Of the ranks that come to a meeting, for which it waits so many seconds (meeting.hpp).
+std::unique_ptr<Mail> socket_mail(const Meeting& meeting, double timeout);
 
 }  // namespace ebm

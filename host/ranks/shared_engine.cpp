@@ -214,11 +214,10 @@ class SharedFunction final : public EnergyFunction {
 class SharedEngine final : public Engine {
  public:
   SharedEngine(std::unique_ptr<Engine> engine, Ranks ranks) : engine_(std::move(engine)), ranks_(std::move(ranks)) {
-    // What stands before the threads decides the bits: the engine and its instruction set.
-    const std::string description = engine_->description();
-    ranks_.all.require_same("device", description.substr(0, description.find(',')));
+    ranks_.all.require_same("device", engine_->arithmetic());
   }
 
+  std::string arithmetic() const override { return engine_->arithmetic(); }
   std::string description() const override {
     return fmt::format("{} on each of {} ranks", engine_->description(), ranks_.all.size());
   }

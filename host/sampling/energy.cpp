@@ -50,6 +50,8 @@ Energy::Loaded::Loaded(const Mlp& mlp, const Device& on)
 
 const DeviceQueue& Energy::Loaded::queue() const {
   const DeviceQueue* const queue = function->queue();
+  require(device.ranks().size() == 1, "device", fmt::format("{} ranks", device.ranks().size()),
+          "device memory of a caller's is not shared out; use matrices");
   require(queue != nullptr, "device", "cpu", "only a CUDA device has memory and streams of its own");
   return *queue;
 }

@@ -1,7 +1,7 @@
 // Ranks: processes, each with a device of its own, that do one piece of work together and get the bits that one alone
 // would get. All run the same program and make the same calls in the same order; what can be shared out is.
 //
-//   const Communicator ranks = Communicator::world();      // under mpirun or srun; else this process alone
+//   const Communicator ranks = Communicator::world();      // under mpirun, srun, torchrun; else this process alone
 //   const Device device = Device::cpu(ranks.threads()).over(ranks);
 //   Trainer trainer(model, data, options, device);         // as on one rank, and so is all that takes a Device
 //
@@ -30,6 +30,7 @@ struct EBMCUDA_API RankDescription {
   std::string host;
   std::int64_t process = 0;  // its id there
   int threads = 1;           // hardware threads that it may use, shared with the ranks that may use the same
+  int local_rank = 0;        // its number among the ranks of its machine
 };
 
 // A handle; copies are the same ranks. One thread of a rank at a time may use it.
@@ -37,10 +38,17 @@ class EBMCUDA_API Communicator {
  public:
   // This process alone.
   Communicator() noexcept = default;
-  // The ranks that this process was started among: MPI_COMM_WORLD where mpirun or srun started it, else it alone. MPI
-  // is begun where nobody has, and ended with the last handle. Throws ConfigError where there are several and the
-  // library was built without MPI.
+  // The ranks that this process was started among. Where the environment variable EBMCUDA_RENDEZVOUS names a place,
+  // they meet() there: rank and number are EBMCUDA_RANK and EBMCUDA_WORLD, else torchrun's RANK and WORLD_SIZE, else
+  // srun's SLURM_PROCID and SLURM_NTASKS. Else MPI_COMM_WORLD where mpirun or srun started this process: MPI is begun
+  // where nobody has, and ended with the last handle. Else this process alone. Throws ConfigError where variables
+  // contradict, or there are several and the library was built without MPI; RankError as meet() does.
   static Communicator world();
+  // Rank `rank` of `size` processes that find one another by a file which all of them can read: `place`, or a file in
+  // it where that is a folder. Only ranks that belong together may use the place at the same time. Messages go over
+  // TCP. Waits for all of them, as long as a silent rank is waited for; RankError where one does not come, ConfigError
+  // where they do not agree on their number or two have the same one.
+  static Communicator meet(const std::string& place, int rank, int size);
   // The ranks of an MPI communicator; `comm` points to an MPI_Comm, of which a duplicate is made. MPI has been begun,
   // and ends after the last handle; with MPI_THREAD_FUNNELED only its main thread may use one. ConfigError in a library
   // without MPI.
@@ -49,7 +57,8 @@ class EBMCUDA_API Communicator {
   int rank() const noexcept;  // 0 .. size() - 1
   int size() const noexcept;
   bool first() const noexcept { return rank() == 0; }
-  int threads() const noexcept;  // this rank's RankDescription::threads
+  int threads() const noexcept;     // this rank's RankDescription::threads
+  int local_rank() const noexcept;  // and its local_rank
   // "one process", or what carries messages: "Open MPI v4.1.4".
   std::string carrier() const;
   std::vector<RankDescription> ranks() const;
@@ -95,6 +104,10 @@ class EBMCUDA_API Communicator {
   // In the midst of long work: tells the others that this rank lives, at most once a second. Throws RankError when one
   // of them has failed.
   void alive() const;
+  // Waits until done() is true, which is asked for again and again, and meanwhile hears of the others, which do the
+  // same or are on their way to it: for work of this rank that waits for theirs. Throws RankError when one of them
+  // fails, ends or gives no sign of life.
+  void await(std::string_view operation, const std::function<bool()>& done) const;
   // This rank can't go on, for a reason of its own (not a RankError): the others' calls throw RankError with this
   // reason. Says whether a rank before this one has failed with the same words, for which it waits a second: one
   // message then serves.

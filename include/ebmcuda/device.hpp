@@ -30,13 +30,21 @@ class EBMCUDA_API Device {
   // The first CUDA device that works, else the CPU.
   static Device automatic(int threads = 0);
 
+  // For one of several ranks, which all make this call: the CUDA device with the number that the rank has among those
+  // of its machine, or the only one that a launcher lets it see. over() is left to the caller.
+  static Device local_cuda(const Communicator& ranks, Precision precision = Precision::fp32);
+
+  // The same where each rank has a device of its own that works, else the CPU on all of them.
+  static Device local_automatic(const Communicator& ranks, int threads = 0);
+
   // The same device with its work queued on the caller's stream (a cudaStream_t, kept opaque so that this header needs
   // no CUDA). The caller keeps ownership. Throws ConfigError on a CPU device.
   Device on_stream(void* stream) const;
 
   // The same device as one rank's part of a piece of work: what runs on it is shared out over these ranks, every one of
-  // which makes the same calls, and all get the whole result, bit for bit that of one rank. CPU devices only so far;
-  // ConfigError for another with more than one rank.
+  // which makes the same calls, and all get the whole result, bit for bit that of one rank. Of CUDA devices each rank
+  // needs one of its own, all of one model; what opens one is ConfigError otherwise. To train on them NCCL is needed
+  // (docs/ranks.md). Device memory and streams of the caller's (DeviceMatrixView) are not shared out.
   Device over(Communicator ranks) const;
 
   Kind kind() const noexcept { return kind_; }

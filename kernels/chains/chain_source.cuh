@@ -57,7 +57,7 @@ __device__ inline Chain open_chain(const ChainsView& chains, std::int64_t index)
     case ChainSource::persistent: {
       const auto slots = Permutation::make(chains.seed, Purpose::replay_slot,
                                            static_cast<std::uint64_t>(*chains.iteration), chains.capacity);
-      const std::uint64_t slot = slots(static_cast<std::uint64_t>(index));
+      const std::uint64_t slot = slots(static_cast<std::uint64_t>(chains.first + index));
       chain.id = slot;
       chain.row = static_cast<std::int64_t>(slot);
       chain.step = chains.steps[slot];
@@ -67,7 +67,7 @@ __device__ inline Chain open_chain(const ChainsView& chains, std::int64_t index)
     }
     case ChainSource::data:
     case ChainSource::fresh:
-      chain.id = static_cast<std::uint64_t>(*chains.iteration * chains.n + index);
+      chain.id = static_cast<std::uint64_t>(*chains.iteration * chains.batch_rows + chains.first + index);
       chain.fresh = chains.source == ChainSource::fresh;
       break;
   }

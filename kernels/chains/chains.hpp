@@ -40,10 +40,11 @@ struct StepView {
 
 // Where a launch's chains come from.
 enum class ChainSource : int {
-  set,         // row i: ids[i], steps[i], x[i]
-  persistent,  // row i is the slot that iteration t draws as its i-th; id = slot
-  data,        // id = t n + i, step 0, from batch row i
-  fresh,       // id = t n + i, step 0, from the uniform start
+  set,  // row i: ids[i], steps[i], x[i]
+  // Rows of a training batch, which begin at its row `first`:
+  persistent,  // row i is the slot that iteration t draws for row first + i; id = slot
+  data,        // id = t batch_rows + first + i, step 0, from row i of `batch`
+  fresh,       // the same id, step 0, from the uniform start
 };
 
 // Words that hold a bit for each dimension, dimension 0's the lowest of the first.
@@ -66,8 +67,9 @@ struct ChainsView {
   float* gradient;       // [n, D] grad E
   float* base_gradient;  // [n, D] grad E0
   // Training only:
-  const std::int64_t* iteration;  // t, on the device
-  const int* stopped;             // not 0: the run is over, do nothing
+  std::int64_t first, batch_rows;  // 0 and n, unless these chains are a rank's share of the batch
+  const std::int64_t* iteration;   // t, on the device
+  const int* stopped;              // not 0: the run is over, do nothing
   std::uint64_t capacity;
   float reinit_prob;
   float* batch;  // [2 n, D]: data rows, then rows for the ends of these chains

@@ -19,7 +19,8 @@ __global__ void gather_kernel(const __grid_constant__ GatherView v, int blocks_p
   const std::int64_t i = thread / blocks_per_point;
   if (i >= v.batch) return;
   const int block = static_cast<int>(thread % blocks_per_point);
-  const std::uint64_t position = batch_position(v.clock->iteration, v.batch, static_cast<std::uint64_t>(i));
+  const std::uint64_t position =
+      batch_position(v.clock->iteration, v.batch_rows, static_cast<std::uint64_t>(v.first + i));
   const std::uint64_t row = DataOrder(v.seed, static_cast<std::uint64_t>(v.n_data)).row(position);
   PhiloxWords w{};
   if (v.width != nullptr) w = dequantization_words(v.seed, position, static_cast<std::uint32_t>(block));

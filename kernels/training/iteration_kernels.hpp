@@ -24,7 +24,8 @@ struct DeviceClock {
 
 struct GatherView {
   const TrainingClock* clock;
-  std::int64_t n_data, batch;
+  std::int64_t n_data, batch;      // rows to gather
+  std::int64_t first, batch_rows;  // 0 and batch, unless these rows are a rank's share, from row `first` on
   int dim;
   const float* data;   // [n_data, D]
   const int* labels;   // [n_data] or null

@@ -160,6 +160,47 @@ TEST(Communicator, RankThatSaysThatItLivesIsWaitedFor) {
   EXPECT_EQ(thrown, (std::vector<std::string>{"", ""}));
 }
 
+TEST(Communicator, AwaitEndsWhenItIsDoneOrAnotherFailsOrFallsSilent) {
+  const auto never = [] { return false; };
+  int asked = 0;
+  Communicator().await("work", [&] { return ++asked == 3; });
+  EXPECT_EQ(asked, 3);
+  // One that has parted may have done its part: nothing is wrong.
+  expect_ranks(2, [](const Communicator& ranks) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto later = [&] { return std::chrono::steady_clock::now() - begin > std::chrono::milliseconds(300); };
+    if (ranks.rank() == 0) ranks.await("work", later);
+  });
+  const auto failed = on_ranks(3, [&](const Communicator& ranks) {
+    if (ranks.rank() == 1) throw ebm::Error("no");
+    ranks.await("work", never);
+  });
+  EXPECT_EQ(failed, (std::vector<std::string>{"rank 1: no", "no", "rank 1: no"}));
+  const auto silent = on_ranks(
+      2,
+      [&](const Communicator& ranks) {
+        if (ranks.rank() == 1) std::this_thread::sleep_for(std::chrono::seconds(2));
+        ranks.await("work", never);
+      },
+      0.3);
+  for (const std::string& what : silent) {
+    EXPECT_TRUE(holds(what, "rank 1: has given no sign of life for 0.3 s, where rank 0 is at 'work'")) << what;
+  }
+}
+
+// Two that wait for one another's work, each longer than a silence lasts, hear that the other lives.
+TEST(Communicator, AwaitTellsTheOthersThatItLives) {
+  const auto thrown = on_ranks(
+      2,
+      [](const Communicator& ranks) {
+        const auto begin = std::chrono::steady_clock::now();
+        ranks.await("work", [&] { return std::chrono::steady_clock::now() - begin > std::chrono::seconds(7); });
+        ranks.barrier("after");
+      },
+      4);
+  EXPECT_EQ(thrown, (std::vector<std::string>{"", ""}));
+}
+
 TEST(Communicator, SameWordsAreToldApartFromOthers) {
   std::vector<int> answers(3, -1);
   on_ranks(3, [&](const Communicator& ranks) {

@@ -1,18 +1,21 @@
-// Any number of ranks gives the bits of one.
+// Any number of ranks gives the bits of one: of CPUs, and of GPUs with NCCL between them where there are four.
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <sstream>
+#include <tuple>
 
 #include "ebmcuda/chains.hpp"
 #include "ebmcuda/diagnostics.hpp"
+#include "ebmcuda/error.hpp"
 #include "ebmcuda/files.hpp"
 #include "ebmcuda/log_z.hpp"
 #include "ebmcuda/share.hpp"
 #include "ebmcuda/trainer.hpp"
 #include "ranks/thread_ranks.hpp"
+#include "support/engines.hpp"
 #include "support/networks.hpp"
 
 namespace {
@@ -27,7 +30,49 @@ using support::random_network;
 using support::random_points;
 using support::shape_of;
 
-Device over(const Communicator& ranks) { return Device::cpu(1).over(ranks); }
+constexpr int kMostRanks = 4;
+
+// Every engine that ranks may have.
+class RanksTest : public ::testing::Test {
+ protected:
+  explicit RanksTest(support::EngineCase engine) : engine_(std::move(engine)) {}
+  bool is_cpu() const { return engine_.kind == Device::Kind::cpu; }
+  // A CUDA device for each rank.
+  void SetUp() override {
+    if (is_cpu()) return;
+    setenv("EBMCUDA_RUNTIME_COMPILER", "off", 0);  // as in support/engines.cpp
+    try {
+      Device::cuda(kMostRanks - 1, engine_.precision);
+    } catch (const ebm::ConfigError& error) {
+      GTEST_SKIP() << "not " << kMostRanks << " CUDA devices: " << error.what();
+    }
+  }
+  Device alone() const { return is_cpu() ? Device::cpu(1) : Device::cuda(0, engine_.precision); }
+  // Ranks are threads of one machine here, so that the local rank is the rank.
+  Device over(const Communicator& ranks) const {
+    return (is_cpu() ? Device::cpu(1) : Device::local_cuda(ranks, engine_.precision)).over(ranks);
+  }
+  // A simulated device has less time.
+  template <class Count>
+  Count sized(Count cpu, Count device) const {
+    return is_cpu() ? cpu : device;
+  }
+
+ private:
+  support::EngineCase engine_;
+};
+
+std::vector<support::EngineCase> engines() {
+  std::vector<support::EngineCase> all = support::engine_cases();
+  std::erase_if(all, [](const auto& engine) { return engine.precision == ebm::Precision::fp16; });  // as fp16x3
+  return all;
+}
+
+class RanksBits : public RanksTest, public ::testing::WithParamInterface<support::EngineCase> {
+ protected:
+  RanksBits() : RanksTest(GetParam()) {}
+};
+INSTANTIATE_TEST_SUITE_P(Engines, RanksBits, ::testing::ValuesIn(engines()), support::engine_name);
 
 std::string bytes_of(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -36,9 +81,9 @@ std::string bytes_of(const fs::path& path) {
   return text.str();
 }
 
-class RanksFiles : public ::testing::Test {
+class RanksFiles : public RanksTest {
  protected:
-  RanksFiles() {
+  explicit RanksFiles(support::EngineCase engine = {"cpu"}) : RanksTest(std::move(engine)) {
     std::string name = (fs::temp_directory_path() / "ebm-ranks-XXXXXX").string();
     if (mkdtemp(name.data()) != nullptr) folder_ = name;
   }
@@ -54,15 +99,17 @@ class RanksFiles : public ::testing::Test {
 
 Mlp model_2d() { return random_network(shape_of(2, {24, 24}, ebm::Activation::silu, ebm::Head::scalar, 1.0f), 3); }
 
-TEST(RanksBits, EnergiesGradientsAndOutputs) {
+TEST_P(RanksBits, EnergiesGradientsAndOutputs) {
   const Mlp model = random_network(shape_of(5, {20, 12}, ebm::Activation::tanh, ebm::Head::logits, 0.5f), 1);
-  for (const std::size_t n : {1ul, 40ul, 129ul, 1000ul}) {
+  for (const std::size_t n : {1ul, 40ul, 129ul, sized(1000ul, 300ul)}) {
     const Matrix x = random_points(n, 5, n);
     const std::vector<float> weights(n, 0.25f);
-    const ebm::Energy alone(model, Device::cpu(1));
+    const ebm::Energy one(model, alone());
     Matrix gradient(n, 5);
     std::vector<float> energy(n);
-    alone.gradient(x, gradient.values(), energy);
+    one.gradient(x, gradient.values(), energy);
+    const std::vector<float> parameter_gradient = one.parameter_gradient(x, weights);
+    const Matrix outputs = one.outputs(x);
     for (int size = 2; size <= 4; ++size) {
       expect_ranks(size, [&](const Communicator& ranks) {
         const ebm::Energy shared(model, over(ranks));
@@ -71,15 +118,15 @@ TEST(RanksBits, EnergiesGradientsAndOutputs) {
         shared.gradient(x, other.values(), values);
         EXPECT_EQ(values, energy);
         EXPECT_EQ(other, gradient);
-        EXPECT_EQ(shared.values(x), alone.values(x));
-        EXPECT_EQ(shared.outputs(x), alone.outputs(x));
-        EXPECT_EQ(shared.parameter_gradient(x, weights), alone.parameter_gradient(x, weights));
+        EXPECT_EQ(shared.values(x), energy);
+        EXPECT_EQ(shared.outputs(x), outputs);
+        EXPECT_EQ(shared.parameter_gradient(x, weights), parameter_gradient);
       });
     }
   }
 }
 
-TEST(RanksBits, ChainsWithAndWithoutReplicas) {
+TEST_P(RanksBits, ChainsWithAndWithoutReplicas) {
   const Mlp model = model_2d();
   for (const bool tempered : {false, true}) {
     ebm::ChainsOptions options;
@@ -90,7 +137,7 @@ TEST(RanksBits, ChainsWithAndWithoutReplicas) {
     if (tempered) options.tempering->replicas = 3;
     const auto run = [&](const Device& device) {
       ebm::Chains chains(ebm::Energy(model, device), ebm::Mala{.step_size = 0.05f}, options);
-      chains.run(30);
+      chains.run(sized(30, 6));
       std::vector<float> all = chains.energies();
       const Matrix x = chains.positions();
       all.insert(all.end(), x.values().begin(), x.values().end());
@@ -104,24 +151,26 @@ TEST(RanksBits, ChainsWithAndWithoutReplicas) {
       }
       return all;
     };
-    const std::vector<float> alone = run(Device::cpu(1));
-    for (int size = 2; size <= 4; ++size) {
-      expect_ranks(size, [&](const Communicator& ranks) { EXPECT_EQ(run(over(ranks)), alone); });
+    const std::vector<float> one = run(alone());
+    for (int size = 2; size <= kMostRanks; ++size) {
+      expect_ranks(size, [&](const Communicator& ranks) { EXPECT_EQ(run(over(ranks)), one); });
     }
   }
 }
 
-TEST(RanksBits, LogZByQuadratureAndByAnnealing) {
+TEST_P(RanksBits, LogZByQuadratureAndByAnnealing) {
   const Mlp model = model_2d();
-  const ebm::QuadratureResult grid = ebm::quadrature_log_z(model, {}, {}, Device::cpu(1));
+  ebm::QuadratureOptions points;
+  points.points = sized(0, 61);
+  const ebm::QuadratureResult grid = ebm::quadrature_log_z(model, points, {}, alone());
   ebm::AisOptions options;
   options.chains = 150;
-  options.temperatures = 40;
-  options.burn_in = 60;
-  const ebm::AisResult annealed = ebm::ais_log_z(model, options, {}, Device::cpu(1));
+  options.temperatures = sized(40, 6);
+  options.burn_in = sized(60, 6);
+  const ebm::AisResult annealed = ebm::ais_log_z(model, options, {}, alone());
   for (int size = 2; size <= 4; ++size) {
     expect_ranks(size, [&](const Communicator& ranks) {
-      const ebm::QuadratureResult other = ebm::quadrature_log_z(model, {}, {}, over(ranks));
+      const ebm::QuadratureResult other = ebm::quadrature_log_z(model, points, {}, over(ranks));
       EXPECT_EQ(other.log_z, grid.log_z);
       EXPECT_EQ(other.error, grid.error);
       const ebm::AisResult result = ebm::ais_log_z(model, options, {}, over(ranks));
@@ -141,7 +190,7 @@ TEST_F(RanksFiles, SamplesAndTheirDiagnosticsAndFiles) {
     options.n_chains = n;
     options.n_steps = 40;
     options.thin = 5;
-    const ebm::SampleResult alone = ebm::sample(model, ebm::Mala{.step_size = 0.05f}, options, Device::cpu(1));
+    const ebm::SampleResult alone = ebm::sample(model, ebm::Mala{.step_size = 0.05f}, options, RanksFiles::alone());
     Matrix stacked(alone.trajectory.size() * alone.x.rows(), 2);
     float* to = stacked.data();
     for (const Matrix& step : alone.trajectory) to = std::ranges::copy(step.values(), to).out;
@@ -227,18 +276,28 @@ void report_into(TrainingTrace* trace, const ebm::TrainProgress& p) {
   }
 }
 
-class RanksTraining : public RanksFiles, public ::testing::WithParamInterface<TrainingCase> {
+using TrainingParam = std::tuple<support::EngineCase, TrainingCase>;
+
+class RanksTraining : public RanksFiles, public ::testing::WithParamInterface<TrainingParam> {
  protected:
-  RanksTraining() : data_(random_points(500, 3, 2)), labels_(GetParam().labels ? 500 : 0) {
+  RanksTraining()
+      : RanksFiles(std::get<0>(GetParam())), data_(random_points(500, 3, 2)), labels_(test().labels ? 500 : 0) {
     for (std::size_t i = 0; i < labels_.size(); ++i) labels_[i] = static_cast<int>(i % 3);
     ebm::MlpShape shape =
-        shape_of(3, {16, 16}, ebm::Activation::silu, GetParam().labels ? ebm::Head::logits : ebm::Head::scalar, 1.0f);
-    if (GetParam().labels) shape.outputs = 3;
+        shape_of(3, {16, 16}, ebm::Activation::silu, test().labels ? ebm::Head::logits : ebm::Head::scalar, 1.0f);
+    if (test().labels) shape.outputs = 3;
     model_ = Mlp::random(shape, 5);
+  }
+  static const TrainingCase& test() { return std::get<1>(GetParam()); }
+  ebm::TrainerOptions options() const {
+    ebm::TrainerOptions options = options_of(test());
+    options.iterations = sized(12, 6);
+    options.log_every = sized(5, 2);
+    return options;
   }
   TrainingTrace train(const Device& device) const {
     TrainingTrace trace;
-    ebm::Trainer trainer(*model_, data_, options_of(GetParam()), device, labels_);
+    ebm::Trainer trainer(*model_, data_, options(), device, labels_);
     trainer.fit([&](const ebm::TrainProgress& p) { return report_into(&trace, p), true; });
     const fs::path file = path(device.ranks().size() == 1 ? "one.st" : "many.st");
     trainer.save_checkpoint(file);
@@ -252,19 +311,19 @@ class RanksTraining : public RanksFiles, public ::testing::WithParamInterface<Tr
 };
 
 TEST_P(RanksTraining, GivesTheBitsOfOne) {
-  const TrainingTrace alone = train(Device::cpu(1));
-  ASSERT_FALSE(alone.reports.empty());
-  for (int size = 2; size <= 4; ++size) {
+  const TrainingTrace one = train(alone());
+  ASSERT_FALSE(one.reports.empty());
+  for (int size = 2; size <= kMostRanks; ++size) {
     expect_ranks(size, [&](const Communicator& ranks) {
       const TrainingTrace shared = train(over(ranks));
-      EXPECT_EQ(shared.reports, alone.reports) << size << " ranks";
-      EXPECT_TRUE(shared.checkpoint == alone.checkpoint) << size << " ranks";
+      EXPECT_EQ(shared.reports, one.reports) << size << " ranks";
+      EXPECT_TRUE(shared.checkpoint == one.checkpoint) << size << " ranks";
     });
   }
 }
 
 TEST_P(RanksTraining, GoesOnWithAnotherNumberOfRanks) {
-  const TrainingTrace alone = train(Device::cpu(1));
+  const TrainingTrace one = train(alone());
   TrainingTrace shared;
   std::mutex mutex;
   int part = 0;
@@ -273,7 +332,7 @@ TEST_P(RanksTraining, GoesOnWithAnotherNumberOfRanks) {
     expect_ranks(size, [&](const Communicator& ranks) {
       std::optional<ebm::Trainer> trainer;
       if (part == 1) {
-        trainer.emplace(*model_, data_, options_of(GetParam()), over(ranks), labels_);
+        trainer.emplace(*model_, data_, options(), over(ranks), labels_);
       } else {
         trainer.emplace(ebm::Trainer::resume(path("run.st"), data_, over(ranks), labels_));
       }
@@ -284,30 +343,33 @@ TEST_P(RanksTraining, GoesOnWithAnotherNumberOfRanks) {
             if (ranks.first()) report_into(&shared, p);
             return true;
           },
-          4);
+          sized(4, 2));
       ranks.barrier("before the checkpoint is replaced");
       trainer->save_checkpoint(path("run.st"));
     });
   }
   shared.checkpoint = bytes_of(path("run.st"));
-  EXPECT_EQ(shared.reports, alone.reports);
-  EXPECT_TRUE(shared.checkpoint == alone.checkpoint);
+  EXPECT_EQ(shared.reports, one.reports);
+  EXPECT_TRUE(shared.checkpoint == one.checkpoint);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, RanksTraining,
-    ::testing::Values(TrainingCase{"persistent", ebm::ChainStart::persistent, 700},
-                      TrainingCase{"chunks_for_all", ebm::ChainStart::persistent, 512},
-                      TrainingCase{"fewer_chunks_than_ranks", ebm::ChainStart::persistent, 200, false, true},
-                      TrainingCase{"one_chunk", ebm::ChainStart::persistent, 64},
-                      TrainingCase{"from_data", ebm::ChainStart::data, 300, false, false, true},
-                      TrainingCase{"fresh", ebm::ChainStart::fresh, 300},
-                      TrainingCase{"replicas", ebm::ChainStart::persistent, 300, false, false, false, true},
-                      TrainingCase{"replicas_from_data", ebm::ChainStart::data, 300, false, false, false, true},
-                      TrainingCase{"labels", ebm::ChainStart::persistent, 520, true}),
-    [](const auto& test) { return std::string(test.param.name); });
+    ::testing::Combine(
+        ::testing::ValuesIn(engines()),
+        ::testing::Values(TrainingCase{"persistent", ebm::ChainStart::persistent, 700},
+                          TrainingCase{"chunks_for_all", ebm::ChainStart::persistent, 512},
+                          TrainingCase{"fewer_chunks_than_ranks", ebm::ChainStart::persistent, 200, false, true},
+                          TrainingCase{"one_chunk", ebm::ChainStart::persistent, 64},
+                          TrainingCase{"from_data", ebm::ChainStart::data, 300, false, false, true},
+                          TrainingCase{"fresh", ebm::ChainStart::fresh, 300},
+                          TrainingCase{"replicas", ebm::ChainStart::persistent, 300, false, false, false, true},
+                          TrainingCase{"replicas_from_data", ebm::ChainStart::data, 300, false, false, false, true},
+                          TrainingCase{"labels", ebm::ChainStart::persistent, 520, true})),
+    [](const auto& test) { return std::get<0>(test.param).name + "_" + std::get<1>(test.param).name; });
 
 TEST(RanksMismatch, OptionsDataAndModelsAreNamed) {
+  const auto over = [](const Communicator& ranks) { return Device::cpu(1).over(ranks); };
   const Matrix data = random_points(200, 2, 1);
   Matrix other = data;
   other(7, 1) += 1;

@@ -1,4 +1,4 @@
-// Where libnvrtc is looked for, on a machine made of folders.
+// Where libnvrtc and libnccl are looked for, on a machine made of folders.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -9,21 +9,21 @@
 #include <map>
 
 #include "ebmcuda/device.hpp"
+#include "host/cuda/library_places.hpp"
 #include "host/cuda/nvrtc.hpp"
-#include "host/cuda/nvrtc_places.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 using ebm::cuda::nvrtc_places;
 
-constexpr const char* kVariables[] = {"EBMCUDA_NVRTC", "CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV",
-                                      "CONDA_PREFIX",  "PATH",      "HOME"};
+constexpr const char* kVariables[] = {"EBMCUDA_NVRTC", "EBMCUDA_NCCL", "CUDA_HOME", "CUDA_PATH",
+                                      "VIRTUAL_ENV",   "CONDA_PREFIX", "PATH",      "HOME"};
 
-class NvrtcPlacesTest : public testing::Test {
+class LibraryPlacesTest : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::temp_directory_path() / ("ebmcuda_nvrtc_places_" + std::to_string(::getpid()));
+    root_ = fs::temp_directory_path() / ("ebmcuda_library_places_" + std::to_string(::getpid()));
     for (const char* name : kVariables) {
       if (const char* value = std::getenv(name)) before_[name] = value;
       unsetenv(name);
@@ -54,7 +54,7 @@ class NvrtcPlacesTest : public testing::Test {
   std::map<std::string, std::string> before_;
 };
 
-TEST_F(NvrtcPlacesTest, EveryPlaceInOrder) {
+TEST_F(LibraryPlacesTest, EveryPlaceInOrder) {
   const std::vector<std::string> expected = {
       make("home/lib64/libnvrtc.so.77"),
       make("path/targets/x86_64-linux/lib/libnvrtc.so.77"),
@@ -75,7 +75,7 @@ TEST_F(NvrtcPlacesTest, EveryPlaceInOrder) {
   EXPECT_EQ(own(), expected);
 }
 
-TEST_F(NvrtcPlacesTest, WhereNothingIsTheBareNameIsLeft) {
+TEST_F(LibraryPlacesTest, WhereNothingIsTheBareNameIsLeft) {
   EXPECT_EQ(own(), std::vector<std::string>{"libnvrtc.so.77"});
   set("CUDA_HOME", "nowhere");
   set("VIRTUAL_ENV", "nowhere");
@@ -83,7 +83,7 @@ TEST_F(NvrtcPlacesTest, WhereNothingIsTheBareNameIsLeft) {
 }
 
 // A named library is meant: rejects going on to another one in silence.
-TEST_F(NvrtcPlacesTest, WhatIsNamedIsTheOnlyPlace) {
+TEST_F(LibraryPlacesTest, WhatIsNamedIsTheOnlyPlace) {
   const std::string file = make("mine/libnvrtc.so.77"), home = make("home/lib64/libnvrtc.so.77");
   set("CUDA_HOME", "home");
   set("EBMCUDA_NVRTC", "mine");
@@ -94,9 +94,23 @@ TEST_F(NvrtcPlacesTest, WhatIsNamedIsTheOnlyPlace) {
   EXPECT_EQ(nvrtc_places(77), std::vector<std::string>{home});
 }
 
+// A process has one NCCL: that of the program, where it has loaded one, and of the linker's path.
+TEST_F(LibraryPlacesTest, NcclIsLookedForByItsBareNameFirst) {
+  const std::string home = make("home/lib64/libnccl.so.2");
+  const std::string wheel = make("venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
+  set("CUDA_HOME", "home");
+  set("VIRTUAL_ENV", "venv");
+  std::vector<std::string> found = ebm::cuda::nccl_places();
+  EXPECT_EQ(found.front(), "libnccl.so.2");
+  std::erase_if(found, [&](const std::string& place) { return !place.starts_with(root_.string()); });
+  EXPECT_EQ(found, (std::vector<std::string>{home, wheel}));
+  set("EBMCUDA_NCCL", "home/lib64");
+  EXPECT_EQ(ebm::cuda::nccl_places(), std::vector<std::string>{home});
+}
+
 // The library's own name, from wherever it is: the folder that it was built with holds the one that is found, also
 // where nothing else does.
-TEST_F(NvrtcPlacesTest, TheOneFoundIsNamed) {
+TEST_F(LibraryPlacesTest, TheOneFoundIsNamed) {
   const auto found = ebm::cuda::Nvrtc::look();
   if (!found) GTEST_SKIP() << "no libnvrtc";
   EXPECT_TRUE(fs::exists(found->path)) << found->path;
@@ -112,7 +126,7 @@ TEST_F(NvrtcPlacesTest, TheOneFoundIsNamed) {
   EXPECT_FALSE(ebm::cuda::Nvrtc::look().has_value());
 }
 
-TEST_F(NvrtcPlacesTest, TheBuildsDescriptionNamesIt) {
+TEST_F(LibraryPlacesTest, TheBuildsDescriptionNamesIt) {
   const std::vector<std::string> lines = ebm::build_description();
   EXPECT_EQ(std::ranges::count_if(lines, [](const std::string& l) { return l.starts_with("run-time compiler "); }), 1);
 }

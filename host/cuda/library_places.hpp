@@ -1,4 +1,4 @@
-// Where libnvrtc may be.
+// Where libraries that are loaded at run time may be.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace ebm::cuda {
 
-// Names for dlopen(), in the order that they are tried, of `version` (13: libnvrtc.so.13):
+// Names for dlopen(), in the order that they are tried, of libnvrtc `version` (13: libnvrtc.so.13):
 //   what $EBMCUDA_NVRTC names, a file or a folder, and then nothing else;
 //   the toolkit of $CUDA_HOME or $CUDA_PATH;
 //   the toolkit that this library was built with;
@@ -14,5 +14,9 @@ namespace ebm::cuda {
 //   user; the bare name, which the dynamic linker looks up.
 // Of folders only those are named that hold the file.
 std::vector<std::string> nvrtc_places(int version);
+
+// The same of NCCL, libnccl.so.2: what $EBMCUDA_NCCL names; else the bare name, which is the one that the process has
+// loaded already or the dynamic linker's, then the places above (nvidia-nccl-cu13).
+std::vector<std::string> nccl_places();
 
 }  // namespace ebm::cuda
