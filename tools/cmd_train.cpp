@@ -15,6 +15,7 @@
 #include "tools/console.hpp"
 #include "tools/errors.hpp"
 #include "tools/inputs.hpp"
+#include "tools/model_box.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
 #include "tools/ranks.hpp"
@@ -391,6 +392,7 @@ void run(const CommandLine& line, const TrainCommandOptions& options) {
   const Mlp model = trainer.raw_model();
   reserve(options, trainer, data.x.cols(), model.shape().parameter_count(), &outputs);
   warn_if_unconfined(console, model, sampler);
+  warn_of_rows_outside(console, data.x, sampler);
   console.info("data {}, {} parameters, {}", shape_text(data.x), model.shape().parameter_count(), describe(sampler));
   if (options.resume) console.info("resumed at iteration {}", trainer.iteration());
   Run(line, options, console, data, std::move(trainer)).go();

@@ -1,5 +1,7 @@
 #include "ebmcuda/trainer.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <bit>
 #include <chrono>
@@ -42,6 +44,21 @@ void check_labels(const MlpShape& shape, std::span<const int> labels, std::size_
     require(labels[i] >= 0 && labels[i] < shape.outputs, "labels", labels[i],
             fmt::format("must be in 0 .. {} (row {})", shape.outputs - 1, i));
   }
+}
+
+// A model has no density outside its box, so data that all lie there can't be learnt.
+void require_data_inside(const Sampler& sampler, MatrixView data) {
+  const std::optional<Box> box = std::visit([](const auto& s) { return s.clamp; }, sampler);
+  if (!box) return;
+  const auto side = [](const std::vector<float>& values, std::size_t d) { return values[values.size() == 1 ? 0 : d]; };
+  for (std::size_t i = 0; i < data.rows; ++i) {
+    const auto row = data.row(i);
+    std::size_t d = 0;
+    while (d < row.size() && row[d] >= side(box->lo, d) && row[d] <= side(box->hi, d)) ++d;
+    if (d == row.size()) return;
+  }
+  reject("clamp", fmt::format("{},{}", fmt::join(box->lo, ","), fmt::join(box->hi, ",")),
+         fmt::format("the box holds none of the {} points", data.rows));
 }
 
 TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options, int rollbacks) {
@@ -304,6 +321,7 @@ Trainer::Trainer(Mlp model, MatrixView data, TrainerOptions options, const Devic
   State& s = *state_;
   s.options.validate(s.model.dim(), data.rows);
   require_points("data", data, s.model.dim());
+  require_data_inside(s.options.objective.sampler, data);
   check_labels(s.model.shape(), labels, data.rows);
   if (held_out.rows > 0) require_points("held_out", held_out, s.model.dim());
   s.fingerprint = fingerprint_of(data, labels);
