@@ -43,6 +43,7 @@ class CpuChainSet final : public ChainSet {
       parameters.beta = beta;
     }
     stats_ += chains_.run(*network_, transition.kind, parameters, n, scratch_, *pool_);
+    advanced_ += static_cast<std::uint64_t>(n * transition.evaluations);
   }
   ChainStats stats() const override { return stats_; }
   void clear_stats() override { stats_ = {}; }
@@ -83,6 +84,7 @@ class CpuChainSet final : public ChainSet {
     for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = chains_.step(i);
     return steps;
   }
+  std::uint64_t advanced() const override { return advanced_; }
 
  private:
   std::shared_ptr<const PackedNetwork> network_;
@@ -90,6 +92,7 @@ class CpuChainSet final : public ChainSet {
   std::uint64_t seed_;
   ChainStrips chains_;
   ChainStats stats_;
+  std::uint64_t advanced_ = 0;
   std::optional<PackedBase> base_;
   std::vector<Scratch> scratch_;
 };
