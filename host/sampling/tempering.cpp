@@ -38,13 +38,17 @@ class TemperedChains final : public ChainSet {
       for (std::size_t r = 0; r < replicas_; ++r) all.insert(all.end(), row.begin(), row.end());
     }
     chains_->set_positions(all);
+    swapped_at_ = advanced();
   }
   void positions(std::span<float> x) const override {
     std::vector<float> all(x.size() * replicas_);
     chains_->positions(all);
     for (std::size_t c = 0; c < first_steps_.size(); ++c) std::copy_n(&all[c * replicas_ * dim_], dim_, &x[c * dim_]);
   }
-  void start_uniform(const Transition& transition) override { chains_->start_uniform(transition); }
+  void start_uniform(const Transition& transition) override {
+    chains_->start_uniform(transition);
+    swapped_at_ = advanced();
+  }
 
   // Pieces end where a chain's step number says that it swaps, so that no split of n changes a bit.
   void run(const Transition& transition, std::int64_t n, float) override {
@@ -84,7 +88,10 @@ class TemperedChains final : public ChainSet {
     return steps;
   }
   std::uint64_t advanced() const override { return chains_->advanced(); }
-  void forget() override { chains_->forget(); }
+  void forget() override {
+    chains_->forget();
+    swapped_at_ = advanced();  // the energies that a swap compares are gone
+  }
   void swap_replicas(int, std::int64_t, std::uint64_t) override {}
   ReplicaStats replica_stats() const override {
     ReplicaStats stats = chains_->replica_stats();
@@ -98,7 +105,7 @@ class TemperedChains final : public ChainSet {
   std::vector<float> ladder_;
   std::int64_t swap_every_;
   std::vector<std::uint64_t> first_steps_;  // of the chains
-  std::uint64_t swapped_at_ = 0;            // advanced() at the last round of swaps
+  std::uint64_t swapped_at_ = 0;            // advanced() at the last round of swaps, or when one was out of place
   std::unique_ptr<ChainSet> chains_;        // rows c R + r
 };
 
