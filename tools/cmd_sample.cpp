@@ -270,6 +270,7 @@ void run(const CommandLine& line, const SampleCommandOptions& options) {
     return true;
   };
   warn_if_unconfined(console, model, sampler);
+  check_against_noted_box(console, model, sampler);
   console.info("{}", describe(sampler));
   if (const auto box = noted_box(model); box && !options.sampler.given("clamp")) {
     console.info("chains keep to the model's box {} (--clamp sets another)", text_of(*box));

@@ -16,6 +16,7 @@
 #include "tools/console.hpp"
 #include "tools/errors.hpp"
 #include "tools/inputs.hpp"
+#include "tools/model_box.hpp"
 #include "tools/options.hpp"
 #include "tools/outputs.hpp"
 #include "tools/ranks.hpp"
@@ -430,7 +431,10 @@ void run(const CommandLine& line, const TrainCommandOptions& options) {
     const Sampler& sampler = trainer.options().objective.sampler;
     const Mlp model = trainer.raw_model();
     reserve(member, trainer, data.x.cols(), model.shape().parameter_count(), &outputs);
-    if (m == 0) warn_if_unconfined(console, model, sampler);
+    if (m == 0) {
+      warn_if_unconfined(console, model, sampler);
+      warn_of_rows_outside(console, data.x, sampler);
+    }
     if (m == 0) console.info("{} parameters, {}", model.shape().parameter_count(), describe(sampler));
     if (options.resume) console.info("resumed at iteration {}", trainer.iteration());
     Run(line, member, console, data, std::move(trainer)).go();

@@ -44,6 +44,7 @@ class CpuChainSet final : public ChainSet {
       parameters.beta = beta;
     }
     stats_ += chains_.run(*network_, transition.kind, parameters, n, scratch_, *pool_);
+    advanced_ += static_cast<std::uint64_t>(n * transition.evaluations);
   }
   ChainStats stats() const override { return stats_; }
   void clear_stats() override { stats_ = {}; }
@@ -84,6 +85,7 @@ class CpuChainSet final : public ChainSet {
     for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = chains_.step(i);
     return steps;
   }
+  std::uint64_t advanced() const override { return advanced_; }
 
  private:
   std::shared_ptr<const PackedNetwork> network_;
@@ -91,6 +93,7 @@ class CpuChainSet final : public ChainSet {
   std::uint64_t seed_;
   ChainStrips chains_;
   ChainStats stats_;
+  std::uint64_t advanced_ = 0;
   std::optional<PackedBase> base_;
   std::vector<Scratch> scratch_;
 };

@@ -128,6 +128,7 @@ class TrainingLoops final : public TrainingPrimitives {
     return stats;
   }
 
+  std::int64_t iteration() const override { return clock_.iteration; }
   TrainingState state() const override {
     TrainingState state = state_;
     state.iteration = clock_.iteration;

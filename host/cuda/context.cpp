@@ -71,8 +71,8 @@ void Context::check(cudaError_t code, const char* what, std::size_t bytes) const
   if (code == cudaSuccess) return;
   cudaGetLastError();
   if (code == cudaErrorMemoryAllocation) {
-    throw OutOfMemory(bytes,
-                      fmt::format("cuda:{}: out of device memory, {} bytes asked for ({})", ordinal_, bytes, what));
+    const std::string asked = bytes > 0 ? fmt::format(", {} bytes asked for", bytes) : "";  // else by the runtime
+    throw OutOfMemory(bytes, fmt::format("cuda:{}: out of device memory{} ({})", ordinal_, asked, what));
   }
   const bool sticky = is_sticky(code);
   const DeviceError error(

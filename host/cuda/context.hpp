@@ -44,8 +44,8 @@ class Context {
   template <class Free>
   void release(Free&& free) const noexcept {
     if (lost() != nullptr) return;
-    const CurrentDevice here(ordinal_);
-    if (here.code() == cudaSuccess) free();
+    const CurrentDevice here(ordinal_);  // if that fails, what is freed still says whose it is
+    free();
   }
   // Work that is queued on `later` from now on waits for what is queued on `first`; the host does not.
   void order(cudaStream_t first, cudaStream_t later) const;

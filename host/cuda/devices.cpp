@@ -8,12 +8,14 @@
 
 namespace ebm::cuda {
 
-int device_count() noexcept {
+int device_count(std::string* why) {
   int count = 0;
-  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code != cudaSuccess) {
     cudaGetLastError();  // "no driver" and "no device" are answers here and must not be found by a later call
-    return 0;
+    count = 0;
   }
+  if (count == 0 && why != nullptr) *why = cudaGetErrorString(code == cudaSuccess ? cudaErrorNoDevice : code);
   return count;
 }
 

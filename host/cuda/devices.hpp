@@ -6,7 +6,8 @@
 
 namespace ebm::cuda {
 
-int device_count() noexcept;
+// `why`, where there is none: the runtime's word for it.
+int device_count(std::string* why = nullptr);
 // Whether the device can run this build's kernels: an old one may not.
 bool device_works(int ordinal) noexcept;
 // "NVIDIA H100 80GB HBM3, compute capability 9.0, 132 SMs, 79.1 GiB"

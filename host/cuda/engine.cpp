@@ -98,21 +98,19 @@ class CudaChainSet final : public ChainSet {
     do {
       const std::int64_t part = timer_->next(n - done, transition.evaluations);
       launch(view, part);
-      known_ = kept_.has_value() && is_metropolis(transition.kind);
       done += part;
     } while (done < n);
-    chain_steps_ += static_cast<std::uint64_t>(n_) * static_cast<std::uint64_t>(n * transition.evaluations);
   }
   ChainStats stats() const override {
     const Context::Scope scope(*context_);
     ChainCounts counts{};
     counts_.download({&counts, 1});
-    return to_stats(counts, chain_steps_);
+    return to_stats(counts, static_cast<std::uint64_t>(n_) * (advanced_ - cleared_));
   }
   void clear_stats() override {
     const Context::Scope scope(*context_);
     counts_.fill_zero();
-    chain_steps_ = 0;
+    cleared_ = advanced_;
   }
 
   void energies(std::span<float> energy, std::span<float> base_energy) const override {
@@ -144,8 +142,9 @@ class CudaChainSet final : public ChainSet {
     if (n_ == 0) return;
     const std::size_t counts = 2 * static_cast<std::size_t>(replicas) - 1;
     if (swap_counts_.size() != counts) {
-      swap_counts_ = DeviceArray<unsigned long long>(context_, counts);
-      swap_counts_.fill_zero();
+      DeviceArray<unsigned long long> zeros(context_, counts);
+      zeros.fill_zero();
+      swap_counts_ = std::move(zeros);
     }
     ReplicaView view{};
     view.n_chains = n_ / replicas;
@@ -185,6 +184,7 @@ class CudaChainSet final : public ChainSet {
     const Context::Scope scope(*context_);
     return steps_.to_host();
   }
+  std::uint64_t advanced() const override { return advanced_; }
 
  private:
   // E, E0 and their gradients at the current positions, on the device.
@@ -204,16 +204,24 @@ class CudaChainSet final : public ChainSet {
       mma_->prepare(step, tempered, fixes);  // before the clock runs: it may compile
       timer_->start();
       mma_->launch(view, step, n, counts_.data(), context_->stream());
-      timer_->stop(n * step.evaluations);
+      launched(step, n);
       gradient_kept_ = false;  // these kernels look again where they begin
+      timer_->stop(n * step.evaluations);
       return;
     }
     const TilePlan& plan = plan_for(rows_of(step.kind));
     timer_->start();
     context_->check(launch_chains(plan, network_->view(), view, step, n, counts_.data(), context_->stream()),
                     "launching the chains");
-    timer_->stop(n * step.evaluations);
+    launched(step, n);
     gradient_kept_ = kept_.has_value();
+    timer_->stop(n * step.evaluations);
+  }
+
+  // Before anything else can fail: the device will make these n transitions.
+  void launched(const StepView& step, std::int64_t n) {
+    known_ = kept_.has_value() && is_metropolis(step.kind);
+    advanced_ += static_cast<std::uint64_t>(n * step.evaluations);
   }
 
   // The last one is kept: most sets run one sampler.
@@ -256,8 +264,9 @@ class CudaChainSet final : public ChainSet {
   DeviceArray<std::uint64_t> ids_, steps_;
   DeviceArray<std::uint8_t> restarted_;
   DeviceArray<std::uint32_t> fixed_;  // with fixed coordinates: ChainsView's
-  DeviceArray<ChainCounts> counts_;   // of every run since they were cleared
-  std::uint64_t chain_steps_ = 0;     // of the same runs
+  DeviceArray<ChainCounts> counts_;   // of every run since they were cleared,
+  std::uint64_t cleared_ = 0;         // when advanced_ was this
+  std::uint64_t advanced_ = 0;        // of every chain's step number, since the set was made
   Transition transition_;             // what step_ was made of
   std::optional<DeviceTransition> step_;
   std::optional<LaunchTimer> timer_;

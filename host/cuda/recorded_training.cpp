@@ -180,11 +180,12 @@ class RecordedTraining final : public TrainingPrimitives {
 
   std::vector<IterationStats> run(std::int64_t n) override {
     const Context::Scope scope(*context_);
+    const std::int64_t first = iteration();
+    unsure_ = true;  // until all that is queued is known to be
     std::vector<IterationStats> stats;
     stats.reserve(static_cast<std::size_t>(n));
     // One stretch of iterations is always queued ahead of the one whose records are read.
     std::int64_t queued = 0, read = 0;
-    const std::int64_t first = iteration_;
     while (read < n) {
       for (; queued < n && queued < read + 2 * kRing; queued += stretch(queued, n)) queue_stretch(queued, n);
       if (!read_stretch(first, read, n, &stats)) break;
@@ -197,7 +198,18 @@ class RecordedTraining final : public TrainingPrimitives {
     }
     iteration_ = first + static_cast<std::int64_t>(stats.size());
     if (!stats.empty() && !std::isfinite(stats.back().gradient_norm)) --iteration_;
+    unsure_ = false;
     return stats;
+  }
+  std::int64_t iteration() const override {
+    if (unsure_) {
+      const Context::Scope scope(*context_);
+      DeviceClock device{};
+      clock_.download({&device, 1});
+      iteration_ = device.clock.iteration;
+      unsure_ = false;
+    }
+    return iteration_;
   }
 
   TrainingState state() const override {
@@ -306,7 +318,8 @@ class RecordedTraining final : public TrainingPrimitives {
   Event copied_[2];
   std::optional<Graph> graph_;
   cudaStream_t recording_ = nullptr;  // where the parts of the iteration go while it is captured
-  std::int64_t iteration_;            // done, as far as the host knows
+  mutable std::int64_t iteration_;    // done, as far as the host knows, which
+  mutable bool unsure_ = false;       // after a failure is not all
 };
 
 }  // namespace

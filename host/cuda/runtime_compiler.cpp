@@ -22,28 +22,39 @@ std::string cache_key(const Nvrtc& nvrtc, const std::string& source, const std::
   return fmt::format("NVRTC {}.{}, {}, kernel headers {:016x}\n{}", major, minor, architecture, headers, source);
 }
 
-// Null when this device does not take the code.
-cudaLibrary_t load(const std::string& code) {
-  cudaLibrary_t library = nullptr;
-  if (cudaLibraryLoadData(&library, code.c_str(), nullptr, nullptr, 0, nullptr, nullptr, 0) == cudaSuccess) {
-    return library;
+// Whether the device or its driver says no to the code, and not that something else failed.
+bool is_refusal(cudaError_t code) {
+  switch (code) {
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorInvalidKernelImage:
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidPtx:
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorJitCompilerNotFound:
+    case cudaErrorJitCompilationDisabled:
+    case cudaErrorInvalidSource:
+    case cudaErrorSymbolNotFound:
+    case cudaErrorNotSupported:
+      return true;
+    default:
+      return false;
   }
-  cudaGetLastError();
-  return nullptr;
 }
 
-// Null when this device does not take the code, which the runtime may notice only here.
-const void* function_of(const std::string& code, const std::string& name) {
-  const cudaLibrary_t library = load(code);
-  if (library == nullptr) return nullptr;
+// Null when this device does not take the code, which the runtime may notice only when it is asked for the kernel.
+const void* function_of(const Context& context, const std::string& code, const std::string& name) {
+  cudaLibrary_t library = nullptr;
   cudaKernel_t kernel = nullptr;
   cudaFuncAttributes attributes{};
-  if (cudaLibraryGetKernel(&kernel, library, name.c_str()) == cudaSuccess &&
-      cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)) == cudaSuccess) {
-    return reinterpret_cast<const void*>(kernel);
+  cudaError_t result = cudaLibraryLoadData(&library, code.c_str(), nullptr, nullptr, 0, nullptr, nullptr, 0);
+  if (result == cudaSuccess) {
+    result = cudaLibraryGetKernel(&kernel, library, name.c_str());
+    if (result == cudaSuccess) result = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel));
+    if (result == cudaSuccess) return reinterpret_cast<const void*>(kernel);
+    cudaLibraryUnload(library);
   }
+  if (!is_refusal(result)) context.check(result, "loading a kernel that was compiled at run time");
   cudaGetLastError();
-  cudaLibraryUnload(library);
   return nullptr;
 }
 
@@ -73,7 +84,7 @@ RuntimeKernel runtime_kernel(const Context& context, const std::string& source, 
   const auto start = std::chrono::steady_clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   if (const auto code = find_cached_kernel(key)) {
-    if (const void* function = function_of(*code, name)) {
+    if (const void* function = function_of(context, *code, name)) {
       known.emplace(key, function);
       return {function, seconds(), true};
     }
@@ -82,7 +93,7 @@ RuntimeKernel runtime_kernel(const Context& context, const std::string& source, 
   // Machine code works with drivers that are older than the compiler; PTX is for devices that want it translated.
   for (const std::string* form : {&code.cubin, &code.ptx}) {
     if (form->empty()) continue;
-    if (const void* function = function_of(*form, name)) {
+    if (const void* function = function_of(context, *form, name)) {
       store_cached_kernel(key, *form);
       known.emplace(key, function);
       return {function, seconds(), false};

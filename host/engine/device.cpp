@@ -35,8 +35,9 @@ Device Device::cpu(int threads) {
 
 Device Device::cuda(int ordinal, Precision precision) {
 #if EBMCUDA_WITH_CUDA
-  const int count = cuda::device_count();
-  require(count > 0, "device", "cuda", "no CUDA device was found on this machine; use cpu");
+  std::string why;
+  const int count = cuda::device_count(&why);
+  if (count == 0) reject("device", "cuda", fmt::format("no CUDA device was found on this machine ({}); use cpu", why));
   require(ordinal >= 0 && ordinal < count, "device", fmt::format("cuda:{}", ordinal),
           fmt::format("ordinals on this machine are 0 .. {}", count - 1));
   Device device;
@@ -54,8 +55,13 @@ Device Device::cuda(int ordinal, Precision precision) {
 Device Device::automatic(int threads) {
   const Device cpu_device = cpu(threads);
 #if EBMCUDA_WITH_CUDA
-  for (int ordinal = 0; ordinal < cuda::device_count(); ++ordinal) {
-    if (cuda::device_works(ordinal)) return cuda(ordinal);
+  const int count = cuda::device_count();
+  for (int ordinal = 0; ordinal < count; ++ordinal) {
+    if (!cuda::device_works(ordinal)) continue;
+    Device device;
+    device.kind_ = Kind::cuda;
+    device.ordinal_ = ordinal;
+    return device;
   }
 #endif
   return cpu_device;

@@ -83,6 +83,9 @@ class ChainSet {
   // 1 where a chain has been restarted since the set was made.
   virtual void restarted(std::span<std::uint8_t> flags) const = 0;
   virtual std::vector<std::uint64_t> steps() const = 0;
+  // By how much every chain's step number has grown since the set was made; does not wait. A run() that failed counts
+  // as far as it was queued, so that the rest of it can be asked for again.
+  virtual std::uint64_t advanced() const = 0;
   // What the set keeps of the energy from call to call is no longer true: the network's parameters were changed, or
   // positions through device_positions().
   virtual void forget() = 0;
@@ -201,6 +204,8 @@ class TrainingPrimitives {
   // Runs n more iterations and returns the statistics of each. Numbers that are not finite leave parameters and moments
   // as they were before that iteration and stop the run: the last element then has a NaN gradient_norm.
   virtual std::vector<IterationStats> run(std::int64_t n) = 0;
+  // Iterations done. A run() that failed counts as far as it was queued; its statistics are lost.
+  virtual std::int64_t iteration() const = 0;
   // A copy of the current state (waits for the device).
   virtual TrainingState state() const = 0;
 };

@@ -78,6 +78,7 @@ class SharedChains final : public ChainSet {
     }
     return all;
   }
+  std::uint64_t advanced() const override { return set_->advanced(); }
   void forget() override { set_->forget(); }
 
  private:

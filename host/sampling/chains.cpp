@@ -120,7 +120,7 @@ struct Chains::State {
   float beta;
   bool has_base, tempered;
   std::size_t n;
-  std::uint64_t step;     // of every chain
+  std::uint64_t first_step;
   std::uint64_t version;  // of the energy's parameters that the set knows
   std::unique_ptr<ChainSet> set;
   std::optional<FixedCoordinates> fixed;
@@ -129,8 +129,10 @@ struct Chains::State {
   const Mlp& model() const { return energy.model(); }
   const Energy::Loaded& loaded() const { return *energy.loaded_; }
 
+  std::uint64_t step() const { return first_step + set->advanced(); }  // of every chain
   // The set, knowing the present parameters.
   ChainSet& fresh() {
+    energy.loaded_->settle();
     const std::uint64_t now = loaded().version;
     if (version != now) set->forget();
     version = now;
@@ -153,14 +155,13 @@ struct Chains::State {
   }
   void check_run(std::int64_t transitions) const {
     require(transitions >= 0, "n", transitions, "must be >= 0");
-    const std::uint64_t left = transitions_left(step, transition);
+    const std::uint64_t left = transitions_left(step(), transition);
     require(static_cast<std::uint64_t>(transitions) <= left, "n", transitions,
             fmt::format("must be <= {}: step numbers end at 2^48", left));
   }
   void run(std::int64_t transitions) {
     if (transitions == 0) return;
     fresh().run(transition, transitions, beta);
-    step += static_cast<std::uint64_t>(transitions * transition.evaluations);
   }
   float* device_positions(void* stream) {
     require(!tempered, "tempering", "given", "the positions of replicas are not handed out");
@@ -180,6 +181,7 @@ Chains::Chains(Energy energy, Sampler sampler, ChainsOptions options) {
   std::iota(ids.begin(), ids.end(), options.first_chain);
   std::optional<GaussianBase> base;
   if (options.base) base = to_model_space(*options.base, model);
+  energy.loaded_->settle();
   const EnergyFunction& function = *energy.loaded_->function;
   std::vector<std::uint64_t> steps(n, options.first_step);
   std::unique_ptr<ChainSet> set;
@@ -212,7 +214,7 @@ Chains& Chains::operator=(Chains&&) noexcept = default;
 std::size_t Chains::size() const noexcept { return state_->n; }
 const Energy& Chains::energy() const noexcept { return state_->energy; }
 const Sampler& Chains::sampler() const noexcept { return state_->sampler; }
-std::uint64_t Chains::step() const noexcept { return state_->step; }
+std::uint64_t Chains::step() const noexcept { return state_->step(); }
 
 void Chains::set_sampler(Sampler sampler) {
   Transition transition = resolve(sampler, state_->model());

@@ -48,6 +48,14 @@ void require_device_memory(std::string_view field, const float* p, std::size_t r
 Energy::Loaded::Loaded(const Mlp& mlp, const Device& on)
     : model(mlp), device(on), engine(make_engine(on)), function(engine->load(mlp)) {}
 
+void Energy::Loaded::settle() {
+  if (!mixed) return;
+  const std::scoped_lock lock(mutex);
+  if (!mixed) return;
+  function->set_parameters(model.parameters());
+  mixed = false;
+}
+
 const DeviceQueue& Energy::Loaded::queue() const {
   const DeviceQueue* const queue = function->queue();
   require(device.ranks().size() == 1, "device", fmt::format("{} ranks", device.ranks().size()),
@@ -69,7 +77,9 @@ void Energy::set_parameters(std::span<const float> parameters) {
   const std::size_t count = loaded_->model.parameters().size();
   require(parameters.size() == count, "parameters", parameters.size(), fmt::format("must hold {} values", count));
   const std::scoped_lock lock(loaded_->mutex);
+  loaded_->mixed = true;
   loaded_->function->set_parameters(parameters);
+  loaded_->mixed = false;
   std::ranges::copy(parameters, loaded_->model.parameters().begin());
   ++loaded_->version;
 }
@@ -78,6 +88,7 @@ void Energy::set_parameters(std::span<const float> parameters) {
 template <class Task>
 void Energy::with_points(MatrixView x, const Task& task) const {
   require_points("x", x, dim());
+  loaded_->settle();
   const std::scoped_lock lock(loaded_->mutex);
   const Transform& transform = loaded_->model.transform();
   if (transform.kind() == TransformKind::none) {
@@ -187,6 +198,7 @@ template <class Task>
 void Energy::on_stream(DeviceMatrixView x, void* stream, const Task& task) const {
   const DeviceQueue& queue = loaded_->queue();
   require_device_points(x, dim());
+  loaded_->settle();
   const std::scoped_lock lock(loaded_->mutex);
   queue.follow(stream);
   task(queue, static_cast<std::int64_t>(x.rows));

@@ -17,7 +17,7 @@ class TemperedChains final : public ChainSet {
         replicas_(tempering.inverse_temperatures->size()),
         ladder_(*tempering.inverse_temperatures),
         swap_every_(tempering.swap_every),
-        steps_(steps.begin(), steps.end()) {
+        first_steps_(steps.begin(), steps.end()) {
     std::vector<std::uint64_t> all_ids, all_steps;
     std::vector<float> betas;
     for (std::size_t c = 0; c < ids.size(); ++c) {
@@ -30,27 +30,37 @@ class TemperedChains final : public ChainSet {
     chains_ = function.chains(seed, std::move(all_ids), std::move(all_steps), {}, std::move(betas));
   }
 
-  void set_positions(std::span<const float> x) override { chains_->set_positions(for_replicas(x)); }
+  void set_positions(std::span<const float> x) override {
+    chains_->set_positions(for_replicas(x));
+    swapped_at_ = advanced();
+  }
   void positions(std::span<float> x) const override {
     std::vector<float> all(x.size() * replicas_);
     chains_->positions(all);
-    for (std::size_t c = 0; c < steps_.size(); ++c) std::copy_n(&all[c * replicas_ * dim_], dim_, &x[c * dim_]);
+    for (std::size_t c = 0; c < first_steps_.size(); ++c) std::copy_n(&all[c * replicas_ * dim_], dim_, &x[c * dim_]);
   }
-  void start_uniform(const Transition& transition) override { chains_->start_uniform(transition); }
+  void start_uniform(const Transition& transition) override {
+    chains_->start_uniform(transition);
+    swapped_at_ = advanced();
+  }
   void fix(std::span<const std::uint8_t> fixed) override { chains_->fix(for_replicas(fixed)); }
 
   // Pieces end where a chain's step number says that it swaps, so that no split of n changes a bit.
   void run(const Transition& transition, std::int64_t n, float) override {
     const auto evaluations = static_cast<std::uint64_t>(transition.evaluations);
     const std::uint64_t period = swap_period(transition.evaluations, swap_every_);
+    const auto swap = [&] {
+      chains_->swap_replicas(static_cast<int>(replicas_), transition.evaluations, period);
+      swapped_at_ = advanced();
+    };
+    if (swapped_at_ != advanced()) swap();  // a run that failed owes it
     for (std::int64_t done = 0; done < n;) {
       std::uint64_t piece = static_cast<std::uint64_t>(n - done);
-      for (const std::uint64_t step : steps_)
-        piece = std::min(piece, (period - step % period + evaluations - 1) / evaluations);
+      for (const std::uint64_t first : first_steps_)
+        piece = std::min(piece, (period - (first + advanced()) % period + evaluations - 1) / evaluations);
       chains_->run(transition, static_cast<std::int64_t>(piece));
-      for (std::uint64_t& step : steps_) step += piece * evaluations;
       done += static_cast<std::int64_t>(piece);
-      chains_->swap_replicas(static_cast<int>(replicas_), transition.evaluations, period);
+      swap();
     }
   }
   ChainStats stats() const override { return chains_->stats(); }
@@ -67,8 +77,16 @@ class TemperedChains final : public ChainSet {
     for (std::size_t i = 0; i < flags.size(); ++i) flags[i] = 0;
     for (std::size_t i = 0; i < all.size(); ++i) flags[i / replicas_] |= all[i];
   }
-  std::vector<std::uint64_t> steps() const override { return steps_; }
-  void forget() override { chains_->forget(); }
+  std::vector<std::uint64_t> steps() const override {
+    std::vector<std::uint64_t> steps = first_steps_;
+    for (std::uint64_t& step : steps) step += advanced();
+    return steps;
+  }
+  std::uint64_t advanced() const override { return chains_->advanced(); }
+  void forget() override {
+    chains_->forget();
+    swapped_at_ = advanced();  // the energies that a swap compares are gone
+  }
   void swap_replicas(int, std::int64_t, std::uint64_t) override {}
   ReplicaStats replica_stats() const override {
     ReplicaStats stats = chains_->replica_stats();
@@ -83,7 +101,7 @@ class TemperedChains final : public ChainSet {
   std::vector<T> for_replicas(std::span<const T> x) const {
     std::vector<T> all;
     all.reserve(x.size() * replicas_);
-    for (std::size_t c = 0; c < steps_.size(); ++c) {
+    for (std::size_t c = 0; c < first_steps_.size(); ++c) {
       const auto row = x.subspan(c * dim_, dim_);
       for (std::size_t r = 0; r < replicas_; ++r) all.insert(all.end(), row.begin(), row.end());
     }
@@ -93,8 +111,9 @@ class TemperedChains final : public ChainSet {
   std::size_t dim_, replicas_;
   std::vector<float> ladder_;
   std::int64_t swap_every_;
-  std::vector<std::uint64_t> steps_;  // of the chains
-  std::unique_ptr<ChainSet> chains_;  // rows c R + r
+  std::vector<std::uint64_t> first_steps_;  // of the chains
+  std::uint64_t swapped_at_ = 0;            // advanced() at the last round of swaps, or when one was out of place
+  std::unique_ptr<ChainSet> chains_;        // rows c R + r
 };
 
 // The ladder again, with the barrier that its rejections show spread evenly. The barrier between neighbours is taken as

@@ -34,6 +34,7 @@ class TrainingSession {
   // See TrainingPrimitives.
   std::vector<IterationStats> run(std::int64_t n) { return primitives_->run(n); }
   TrainingState state() const { return primitives_->state(); }
+  std::int64_t iteration() const { return primitives_->iteration(); }
 
  private:
   std::unique_ptr<TrainingPrimitives> primitives_;

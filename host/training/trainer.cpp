@@ -1,5 +1,7 @@
 #include "ebmcuda/trainer.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <bit>
 #include <chrono>
@@ -42,6 +44,21 @@ void check_labels(const MlpShape& shape, std::span<const int> labels, std::size_
     require(labels[i] >= 0 && labels[i] < shape.outputs, "labels", labels[i],
             fmt::format("must be in 0 .. {} (row {})", shape.outputs - 1, i));
   }
+}
+
+// A model has no density outside its box, so data that all lie there can't be learnt.
+void require_data_inside(const Sampler& sampler, MatrixView data) {
+  const std::optional<Box> box = std::visit([](const auto& s) { return s.clamp; }, sampler);
+  if (!box) return;
+  const auto side = [](const std::vector<float>& values, std::size_t d) { return values[values.size() == 1 ? 0 : d]; };
+  for (std::size_t i = 0; i < data.rows; ++i) {
+    const auto row = data.row(i);
+    std::size_t d = 0;
+    while (d < row.size() && row[d] >= side(box->lo, d) && row[d] <= side(box->hi, d)) ++d;
+    if (d == row.size()) return;
+  }
+  reject("clamp", fmt::format("{},{}", fmt::join(box->lo, ","), fmt::join(box->hi, ",")),
+         fmt::format("the box holds none of the {} points", data.rows));
 }
 
 TrainingPlan make_plan(const Mlp& model, const TrainerOptions& options, int rollbacks) {
@@ -204,8 +221,11 @@ struct Trainer::State {
   std::uint64_t fingerprint = 0;
   Communicator ranks;
   std::unique_ptr<Engine> engine;
+  // One or the other: a session, or where the next one begins, which for want of memory could not be opened.
   std::optional<TrainingSession> session;
+  std::optional<TrainingState> unopened;
   std::int64_t iteration = 0;
+  bool unsure = false;  // of `iteration`: a device failed in the middle of a run
   ChainStats since_log;
   IterationStats last;
   double data_spread = 0;  // model space
@@ -233,10 +253,27 @@ struct Trainer::State {
   }
   void begin(TrainingState start) {
     iteration = start.iteration;
+    unsure = false;
+    unopened = std::move(start);
     session.reset();  // its memory, before the next one's
     TrainingPlan plan = make_plan(model, options, rollbacks);
     plan.dequantize = rows.noise;
-    session.emplace(*engine, std::move(plan), std::move(start), rows.points.values(), rows.labels);
+    session.emplace(*engine, std::move(plan), *unopened, rows.points.values(), rows.labels);
+    unopened.reset();
+  }
+  TrainingState now() const { return session ? session->state() : *unopened; }
+  std::int64_t iterations_done() const { return unsure ? session->iteration() : iteration; }
+  // Makes good what a failed call left.
+  void recover() {
+    if (!session) begin(TrainingState(*unopened));
+    iteration = iterations_done();
+    unsure = false;
+  }
+  std::vector<IterationStats> run(std::int64_t n) {
+    unsure = true;
+    std::vector<IterationStats> stats = session->run(n);
+    unsure = false;
+    return stats;
   }
 
   // In spreads of the data; NaN where there is nothing to compare.
@@ -244,7 +281,7 @@ struct Trainer::State {
     if (options.objective.chain_start != ChainStart::persistent || !(data_spread > 0)) {
       return std::numeric_limits<double>::quiet_NaN();
     }
-    const Matrix x = chain_positions(session->state(), static_cast<std::size_t>(model.dim()));
+    const Matrix x = chain_positions(now(), static_cast<std::size_t>(model.dim()));
     return spread_of(x.values(), x.cols()) / data_spread;
   }
 
@@ -304,6 +341,7 @@ Trainer::Trainer(Mlp model, MatrixView data, TrainerOptions options, const Devic
   State& s = *state_;
   s.options.validate(s.model.dim(), data.rows);
   require_points("data", data, s.model.dim());
+  require_data_inside(s.options.objective.sampler, data);
   check_labels(s.model.shape(), labels, data.rows);
   if (held_out.rows > 0) require_points("held_out", held_out, s.model.dim());
   s.fingerprint = fingerprint_of(data, labels);
@@ -347,6 +385,7 @@ Trainer Trainer::resume(const std::filesystem::path& checkpoint_path, MatrixView
 
 void Trainer::fit(const std::function<bool(const TrainProgress&)>& progress, std::int64_t max_iterations) {
   State& s = *state_;
+  s.recover();
   std::int64_t end = s.options.iterations;
   if (max_iterations >= 0) end = std::min(end, s.iteration + std::min(max_iterations, end - s.iteration));
   const auto clock_seconds = [] {
@@ -360,7 +399,7 @@ void Trainer::fit(const std::function<bool(const TrainProgress&)>& progress, std
     const std::int64_t stop = std::min((s.iteration / s.options.log_every + 1) * s.options.log_every, end);
     TrainProgress report;
     report.iterations = s.options.iterations;
-    for (const IterationStats& stats : s.session->run(stop - s.iteration)) {
+    for (const IterationStats& stats : s.run(stop - s.iteration)) {
       if (!std::isfinite(stats.gradient_norm) || !std::isfinite(stats.energy_data) ||
           !std::isfinite(stats.energy_samples)) {
         const std::string what = fmt::format("energy of data {}, of samples {}, gradient norm {}", stats.energy_data,
@@ -389,7 +428,7 @@ void Trainer::fit(const std::function<bool(const TrainProgress&)>& progress, std
     report.stats = s.since_log;
     report.rollbacks = s.rollbacks;
     if (finite) report.signs = s.signs(report);
-    if (s.held_out && finite) report.held_out = s.held_out->look(s.averaged(s.session->state()), s.iteration);
+    if (s.held_out && finite) report.held_out = s.held_out->look(s.averaged(s.now()), s.iteration);
     const double now = clock_seconds();
     report.seconds = now - start;
     report.chain_steps_per_second = static_cast<double>(steps_here) / std::max(now - last_report, 1e-9);
@@ -399,7 +438,7 @@ void Trainer::fit(const std::function<bool(const TrainProgress&)>& progress, std
     s.diverged = joined(report.signs);
     if (s.returns()) {
       if (report.signs.empty()) {
-        s.good = s.session->state();
+        s.good = s.now();
       } else {
         s.roll_back(&report);
       }
@@ -408,16 +447,15 @@ void Trainer::fit(const std::function<bool(const TrainProgress&)>& progress, std
   }
 }
 
-std::int64_t Trainer::iteration() const { return state_->iteration; }
+std::int64_t Trainer::iteration() const { return state_->iterations_done(); }
 const TrainerOptions& Trainer::options() const { return state_->options; }
-double Trainer::step_size() const { return state_->session->state().step_size; }
+double Trainer::step_size() const { return state_->now().step_size; }
 
-Mlp Trainer::raw_model() const { return with_parameters(state_->model, state_->session->state().parameters); }
+Mlp Trainer::raw_model() const { return with_parameters(state_->model, state_->now().parameters); }
 
 Mlp Trainer::model() const {
   const State& s = *state_;
-  return trained_model(s.model, s.options, s.session->state(), s.diverged,
-                       s.held_out ? s.held_out->state() : HeldOutState{});
+  return trained_model(s.model, s.options, s.now(), s.diverged, s.held_out ? s.held_out->state() : HeldOutState{});
 }
 
 std::optional<HeldOutSummary> Trainer::held_out() const {
@@ -432,14 +470,14 @@ ReplayBuffer Trainer::buffer() const {
   const State& s = *state_;
   require(s.options.objective.chain_start == ChainStart::persistent, "chain_start",
           to_string(s.options.objective.chain_start), "only persistent chains have a replay buffer");
-  TrainingState now = s.session->state();
+  TrainingState now = s.now();
   Matrix x = chain_positions(now, static_cast<std::size_t>(s.model.dim()));
   return ReplayBuffer(s.options.objective.buffer, s.options.seed, std::move(x), std::move(now.buffer_steps));
 }
 
 void Trainer::save_checkpoint(const std::filesystem::path& path) const {
   const State& s = *state_;
-  TrainingState now = s.session->state();
+  TrainingState now = s.now();
   std::optional<TrainingState> good;
   if (s.returns() && s.good.iteration != now.iteration) good = s.good;
   s.ranks.on_first("checkpoint", [&] {

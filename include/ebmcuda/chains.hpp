@@ -86,7 +86,8 @@ class EBMCUDA_API Chains {
 
   // n >= 0 transitions of every chain. A CUDA device need not be done when this returns: whatever is asked for next
   // waits for it. (The host waits where a clamp is new to the device, and where a half-precision kernel is first
-  // compiled.) Throws ConfigError when n < 0 or step numbers would reach 2^48.
+  // compiled.) Throws ConfigError when n < 0 or step numbers would reach 2^48. After OutOfMemory or a DeviceError that
+  // is not sticky step() says how far the chains came; the rest can be asked for.
   void run(std::int64_t n);
   // The same with a look at the positions after every `every` >= 1 transitions, and never at more than one state in
   // memory. Ends early when the callback returns false. Returns the number of transitions done.

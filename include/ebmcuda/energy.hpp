@@ -47,7 +47,7 @@ class EBMCUDA_API Energy {
 
   // The same shape with other parameters, flat in the order of Mlp::parameters(). Chain sets of this Energy go on with
   // them. Throws ConfigError for another number of parameters, or what the device's precision cannot hold; parameters
-  // that are not finite are taken, and give energies that are not.
+  // that are not finite are taken, and give energies that are not. If the device fails, the old ones stay.
   void set_parameters(std::span<const float> parameters);
 
   // E of each row of `x` [N, D]. Throws ConfigError on a wrong shape or a non-finite x, as everything below.

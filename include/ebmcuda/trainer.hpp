@@ -186,7 +186,8 @@ class EBMCUDA_API Trainer {
   //   rollback  it goes on from there with a quarter of the learning rate; the progress says so. After kMaxRollbacks as
   //   stop
   // Same bits however a run is split over calls, checkpoints and ranks; over ranks, `progress` must answer alike on
-  // all. With held-out data it also ends out of patience.
+  // all. With held-out data it also ends out of patience. After OutOfMemory or a DeviceError that is not sticky another
+  // call goes on, to the same bits; reports lack what the failed call had done and not yet reported.
   void fit(const std::function<bool(const TrainProgress&)>& progress = {}, std::int64_t max_iterations = -1);
 
   std::int64_t iteration() const;  // iterations done

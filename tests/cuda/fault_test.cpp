@@ -5,7 +5,7 @@
 
 #include "ebmcuda/device.hpp"
 #include "ebmcuda/error.hpp"
-#include "faulty_runtime.hpp"
+#include "fault_sweep.hpp"
 #include "host/cuda/devices.hpp"
 #include "host/training/iteration.hpp"
 #include "support/networks.hpp"
@@ -90,14 +90,19 @@ class FaultTest : public testing::TestWithParam<std::pair<const char*, Operation
     if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
   }
   static std::vector<float> run(const ebm::Engine& engine) { return GetParam().second(engine); }
+  // The opening of the engine among them, its closing not.
+  static long calls_of_a_run() {
+    faulty::reset();
+    const auto engine = open_engine();
+    run(*engine);
+    return faulty::state().calls;
+  }
 };
 
 TEST_P(FaultTest, OrdinaryFailuresLeaveNothingBehind) {
   const std::vector<float> expected = run(*open_engine());
   const long live = faulty::state().live;
-  faulty::reset();
-  run(*open_engine());
-  const long calls = faulty::state().calls;
+  const long calls = calls_of_a_run();
   ASSERT_GT(calls, 10);
   for (const cudaError_t code : {cudaErrorMemoryAllocation, cudaErrorInvalidValue}) {
     for (long k = 1; k <= calls; ++k) {
@@ -105,8 +110,8 @@ TEST_P(FaultTest, OrdinaryFailuresLeaveNothingBehind) {
       faulty::reset(k, code);
       try {
         engine = open_engine();
-        run(*engine);
-        ADD_FAILURE() << "call " << k << " of " << calls << " failed unnoticed";
+        EXPECT_EQ(run(*engine), expected);
+        expect_harmless(k);
       } catch (const ebm::OutOfMemory&) {
         EXPECT_EQ(code, cudaErrorMemoryAllocation) << k;
       } catch (const ebm::DeviceError& error) {
@@ -124,9 +129,7 @@ TEST_P(FaultTest, OrdinaryFailuresLeaveNothingBehind) {
 }
 
 TEST_P(FaultTest, AfterAStickyErrorNothingIsTried) {
-  faulty::reset();
-  run(*open_engine());
-  const long calls = faulty::state().calls;
+  const long calls = calls_of_a_run();
   for (long k = 1; k <= calls; ++k) {
     std::unique_ptr<ebm::Engine> engine;
     faulty::reset(k, cudaErrorIllegalAddress, true);
@@ -134,11 +137,13 @@ TEST_P(FaultTest, AfterAStickyErrorNothingIsTried) {
     try {
       engine = open_engine();
       run(*engine);
-      ADD_FAILURE() << "call " << k << " failed unnoticed";
+      expect_harmless(k);
+      continue;
     } catch (const ebm::DeviceError& error) {
       EXPECT_TRUE(error.sticky()) << k;
       first = error.what();
     }
+    if (std::string(faulty::state().failed) == "cudaGetDevice") continue;  // in a destructor, the next call is heard
     EXPECT_EQ(faulty::state().calls_after, 0) << "after call " << k;
     if (engine == nullptr) continue;
     try {
@@ -159,12 +164,16 @@ TEST(MemoryTest, OutOfMemoryNamesTheBytes) {
   faulty::reset();
   const ebm::Matrix x = random_points(1000, 2, 2);
   std::vector<float> energy(1000);
-  faulty::reset(1, cudaErrorMemoryAllocation);
-  try {
-    function->evaluate(x.values(), energy);
-    FAIL() << "no exception";
-  } catch (const ebm::OutOfMemory& error) {
-    EXPECT_EQ(error.bytes(), 8000u);
+  bool allocates = false;
+  for (long k = 1; !allocates; ++k) {
+    faulty::reset(k, cudaErrorMemoryAllocation);
+    try {
+      function->evaluate(x.values(), energy);
+      FAIL() << "no exception";
+    } catch (const ebm::OutOfMemory& error) {
+      allocates = std::string(faulty::state().failed) == "cudaMallocFromPoolAsync";
+      EXPECT_EQ(error.bytes(), allocates ? 8000u : 0u) << error.what();
+    }
   }
   faulty::reset();
 }

@@ -10,14 +10,22 @@ namespace {
 std::mutex mutex;  // of the counts: several threads may call
 
 // True when this call is to fail.
-bool strike() {
+bool strike(const char* name) {
   const std::scoped_lock lock(mutex);
   State& s = state();
   ++s.calls;
-  if (s.failed) ++s.calls_after;
-  if (s.failed && s.sticky) return true;
+  if (s.failed != nullptr) ++s.calls_after;
+  if (s.failed != nullptr && s.sticky) return true;
   if (s.calls != s.fail_at) return false;
-  s.failed = true;
+  s.failed = name;
+  return true;
+}
+
+bool strike_release(const char* name) {
+  const std::scoped_lock lock(mutex);
+  State& s = state();
+  if (++s.releases != s.release_fail_at) return false;
+  s.failed = name;
   return true;
 }
 
@@ -77,7 +85,7 @@ void reset(long fail_at, cudaError_t code, bool sticky) {
   if (capturing != nullptr) {
     cudaGraph_t graph = nullptr;
     const auto end = real(&cudaStreamEndCapture, "cudaStreamEndCapture");
-    if (end(capturing, &graph) == cudaSuccess && graph != nullptr) cudaGraphDestroy(graph);
+    if (end(capturing, &graph) == cudaSuccess && graph != nullptr) real(&cudaGraphDestroy, "cudaGraphDestroy")(graph);
     capturing = nullptr;
   }
   const long live = state().live;
@@ -91,20 +99,21 @@ void reset(long fail_at, cudaError_t code, bool sticky) {
 }  // namespace faulty
 
 // name(parameters) called with (arguments); `delta` more live objects on success.
-#define EBM_FAULTY(name, parameters, arguments, delta)   \
-  extern "C" cudaError_t name parameters {               \
-    if (faulty::strike()) return faulty::state().code;   \
-    static const auto next = faulty::real(&name, #name); \
-    const cudaError_t code = next arguments;             \
-    if (code == cudaSuccess) faulty::counted(delta);     \
-    return code;                                         \
+#define EBM_FAULTY(name, parameters, arguments, delta)      \
+  extern "C" cudaError_t name parameters {                  \
+    if (faulty::strike(#name)) return faulty::state().code; \
+    static const auto next = faulty::real(&name, #name);    \
+    const cudaError_t code = next arguments;                \
+    if (code == cudaSuccess) faulty::counted(delta);        \
+    return code;                                            \
   }
-#define EBM_COUNTED(name, parameters, arguments)         \
-  extern "C" cudaError_t name parameters {               \
-    static const auto next = faulty::real(&name, #name); \
-    const cudaError_t code = next arguments;             \
-    if (code == cudaSuccess) faulty::counted(-1);        \
-    return code;                                         \
+#define EBM_RELEASE(name, parameters, arguments)                    \
+  extern "C" cudaError_t name parameters {                          \
+    if (faulty::strike_release(#name)) return faulty::state().code; \
+    static const auto next = faulty::real(&name, #name);            \
+    const cudaError_t code = next arguments;                        \
+    if (code == cudaSuccess) faulty::counted(-1);                   \
+    return code;                                                    \
   }
 
 EBM_FAULTY(cudaMallocFromPoolAsync, (void** p, size_t n, cudaMemPool_t pool, cudaStream_t s),
@@ -132,15 +141,34 @@ EBM_FAULTY(cudaLaunchKernel, (const void* f, dim3 grid, dim3 block, void** argum
            (f, grid, block, arguments, faulty::launched(f, grid, block, bytes), s), 0)
 EBM_FAULTY(cudaFuncGetAttributes, (cudaFuncAttributes * a, const void* f), (a, f), 0)
 
-EBM_COUNTED(cudaFreeAsync, (void* p, cudaStream_t s), (p, s))
-EBM_COUNTED(cudaMemPoolDestroy, (cudaMemPool_t pool), (pool))
-EBM_COUNTED(cudaFreeHost, (void* p), (p))
-EBM_COUNTED(cudaStreamDestroy, (cudaStream_t s), (s))
-EBM_COUNTED(cudaGraphExecDestroy, (cudaGraphExec_t e), (e))
-EBM_COUNTED(cudaEventDestroy, (cudaEvent_t e), (e))
+EBM_FAULTY(cudaEventQuery, (cudaEvent_t e), (e), 0)
+EBM_FAULTY(cudaStreamIsCapturing, (cudaStream_t s, cudaStreamCaptureStatus* status), (s, status), 0)
+EBM_FAULTY(cudaGetDevice, (int* ordinal), (ordinal), 0)
+EBM_FAULTY(cudaGetDeviceCount, (int* count), (count), 0)
+EBM_FAULTY(cudaLibraryLoadData,
+           (cudaLibrary_t * library, const void* data, cudaJitOption* jit, void** jit_values, unsigned jits,
+            cudaLibraryOption* options, void** values, unsigned n),
+           (library, data, jit, jit_values, jits, options, values, n), 1)
+EBM_FAULTY(cudaLibraryGetKernel, (cudaKernel_t * kernel, cudaLibrary_t library, const char* name),
+           (kernel, library, name), 0)
+
+EBM_RELEASE(cudaFreeAsync, (void* p, cudaStream_t s), (p, s))
+EBM_RELEASE(cudaMemPoolDestroy, (cudaMemPool_t pool), (pool))
+EBM_RELEASE(cudaFreeHost, (void* p), (p))
+EBM_RELEASE(cudaStreamDestroy, (cudaStream_t s), (s))
+EBM_RELEASE(cudaGraphExecDestroy, (cudaGraphExec_t e), (e))
+EBM_RELEASE(cudaEventDestroy, (cudaEvent_t e), (e))
+EBM_RELEASE(cudaLibraryUnload, (cudaLibrary_t library), (library))
+
+// A graph is not counted among what lives: cudaStreamEndCapture() makes it.
+extern "C" cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  if (faulty::strike_release("cudaGraphDestroy")) return faulty::state().code;
+  static const auto next = faulty::real(&cudaGraphDestroy, "cudaGraphDestroy");
+  return next(graph);
+}
 
 extern "C" cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode) {
-  if (faulty::strike()) return faulty::state().code;
+  if (faulty::strike("cudaStreamBeginCapture")) return faulty::state().code;
   static const auto next = faulty::real(&cudaStreamBeginCapture, "cudaStreamBeginCapture");
   const cudaError_t code = next(s, mode);
   if (code == cudaSuccess) faulty::capturing = s;
@@ -150,10 +178,11 @@ extern "C" cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureM
 // The end of a capture makes a graph even when it reports a failure to us; a real failure makes none.
 extern "C" cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
   static const auto next = faulty::real(&cudaStreamEndCapture, "cudaStreamEndCapture");
-  const bool strikes = faulty::strike();
+  const bool strikes = faulty::strike("cudaStreamEndCapture");
   faulty::capturing = nullptr;
   if (strikes) {
-    if (next(s, graph) == cudaSuccess && *graph != nullptr) cudaGraphDestroy(*graph);
+    static const auto destroy = faulty::real(&cudaGraphDestroy, "cudaGraphDestroy");
+    if (next(s, graph) == cudaSuccess && *graph != nullptr) destroy(*graph);
     *graph = nullptr;
     return faulty::state().code;
   }
@@ -163,6 +192,7 @@ extern "C" cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) 
 extern "C" cudaError_t cudaSetDevice(int ordinal) {
   static const auto next = faulty::real(&cudaSetDevice, "cudaSetDevice");
   ++faulty::state().device_changes;
+  if (faulty::strike("cudaSetDevice")) return faulty::state().code;
   return next(ordinal);
 }
 // Whether there is a driver below the runtime must not change what is counted.
@@ -174,6 +204,7 @@ extern "C" cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** func
 }
 // Of the launches that the engine measures.
 extern "C" cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (faulty::strike("cudaEventElapsedTime")) return faulty::state().code;
   static const auto next = faulty::real(&cudaEventElapsedTime, "cudaEventElapsedTime");
   const cudaError_t code = next(milliseconds, begin, end);
   if (faulty::state().elapsed) *milliseconds = *faulty::state().elapsed;

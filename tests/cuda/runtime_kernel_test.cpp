@@ -1,11 +1,13 @@
 // Tensor-core kernels that are compiled at run time: every activation, 1 to 4 hidden layers, more than 64 dimensions,
 // more than 128 units, each transition and each precision, against the CPU engine's single precision. The arithmetic of
 // the kernels that are compiled ahead is the same source; tests/engine has those.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 
 #include "ebmcuda/error.hpp"
+#include "fault_sweep.hpp"
 #include "host/cuda/devices.hpp"
 #include "host/cuda/mma.hpp"
 #include "host/cuda/nvrtc.hpp"
@@ -181,6 +183,45 @@ TEST(RuntimeCompilerTest, SecondUseComesFromTheCache) {
     EXPECT_NE(std::string(error.what()).find("error"), std::string::npos) << error.what();
     EXPECT_FALSE(error.sticky());
   }
+}
+
+// Only a device that says no to the code is one that says no: rejects a lack of memory, or a lost device, that is taken
+// for it.
+TEST(RuntimeCompilerTest, AFailureToLoadIsNoRefusal) {
+  if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (!ebm::cuda::runtime_compiler_available()) GTEST_SKIP() << "no run-time compiler";
+  setenv("EBMCUDA_CACHE_DIR", "", 1);
+  int kernels = 0;  // each of a name of its own, or it would be there already
+  const auto load = [&] {
+    const ebm::cuda::Context context(0, nullptr);
+    const std::string name = fmt::format("loaded_{}", kernels++);
+    const long before = faulty::state().calls;
+    ebm::cuda::runtime_kernel(context, fmt::format("extern \"C\" __global__ void {}() {{}}\n", name), name);
+    return std::pair{before, faulty::state().calls};
+  };
+  faulty::reset();
+  const auto [opening, calls] = load();
+  ASSERT_GT(calls, opening);
+  const long live = faulty::state().live;
+  for (const cudaError_t code : {cudaErrorMemoryAllocation, cudaErrorInvalidValue, cudaErrorIllegalAddress}) {
+    for (long k = opening + 1; k <= calls; ++k) {
+      faulty::reset(k, code, code == cudaErrorIllegalAddress);
+      EXPECT_FALSE(goes_through(load)) << "call " << k << " failed unnoticed";
+      faulty::reset();
+      if (code != cudaErrorIllegalAddress) {
+        EXPECT_EQ(faulty::state().live, live);
+      }
+    }
+  }
+  faulty::reset(opening + 1, cudaErrorNoKernelImageForDevice, true);
+  try {
+    load();
+    ADD_FAILURE() << "no exception";
+  } catch (const ebm::DeviceError& error) {
+    EXPECT_NE(std::string(error.what()).find("took neither machine code nor PTX"), std::string::npos) << error.what();
+  }
+  faulty::reset();
+  unsetenv("EBMCUDA_CACHE_DIR");
 }
 
 // Chains at temperatures of their own. With beta = 1/2 or 2 for E, every number but E is that of temperature 1 for the

@@ -8,6 +8,7 @@
 
 #include "support/engines.hpp"
 #include "support/networks.hpp"
+#include "support/statistics.hpp"
 #include "support/training_pair.hpp"
 
 namespace {
@@ -64,7 +65,7 @@ class GaussianFitTest : public EngineTest {
 // samples' half of the gradient does not end at all. Rejects a sign error, a wrong temperature (a gap of 0.19 at T =
 // 2), chains that don't mix with the buffer.
 TEST_P(GaussianFitTest, ReachesTheTruthWithinAFewHundredths) {
-  const ebm::Matrix data = correlated_gaussian(4000, 1), fresh = correlated_gaussian(20000, 2);
+  const ebm::Matrix data = correlated_gaussian(4000, fresh_seed(1)), fresh = correlated_gaussian(20000, fresh_seed(2));
   const double truth = true_log_likelihood(fresh);
   for (const bool use_mala : {true, false}) {
     ebm::TrainerOptions options = plain_training(1200, 128);
@@ -80,8 +81,9 @@ TEST_P(GaussianFitTest, ReachesTheTruthWithinAFewHundredths) {
     options.optimizer.decay = ebm::LearningRateDecay::cosine;
     options.ema = 0.99f;
     options.log_every = 1200;
+    options.seed = fresh_seed(options.seed);
     const ebm::MlpShape shape = shape_of(2, {32, 32}, ebm::Activation::silu, ebm::Head::scalar, 0.1f);
-    ebm::Trainer trainer(ebm::Mlp::random(shape, 3), data, options, device());
+    ebm::Trainer trainer(ebm::Mlp::random(shape, fresh_seed(3)), data, options, device());
     const double before = truth - mean_log_likelihood(trainer.model(), fresh);
     trainer.fit();
     const double gap = truth - mean_log_likelihood(trainer.model(), fresh);

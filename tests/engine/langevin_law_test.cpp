@@ -15,17 +15,18 @@ using namespace support;
 
 class LangevinLawTest : public EngineTest {
  protected:
-  static constexpr std::size_t kChains = 1000000;
+  const std::size_t kChains = fresh_size(1000000);
   static constexpr double kStart = 1.5;  // every coordinate of every chain
 
   // Positions after `n_steps` from kStart in every coordinate, as [chains, D].
-  ebm::Matrix run(const ebm::Mlp& model, double h, int n_steps, std::size_t n = kChains) const {
+  ebm::Matrix run(const ebm::Mlp& model, double h, int n_steps, std::size_t share = 1) const {
+    const std::size_t n = kChains / share;
     ebm::SampleOptions options;
     ebm::Matrix start(n, static_cast<std::size_t>(model.dim()));
     for (float& v : start.values()) v = static_cast<float>(kStart);
     options.init = std::move(start);
     options.n_steps = n_steps;
-    options.seed = 2024;
+    options.seed = fresh_seed(2024);
     ebm::LangevinDynamics sampler;
     sampler.step_size = static_cast<float>(h);
     return ebm::sample(model, sampler, options, device()).x;
@@ -55,17 +56,17 @@ TEST_P(LangevinLawTest, QuadraticEnergy) {
           // The power of the test: at this step the chain's own law has variance 4/3, and the target's law is rejected.
           EXPECT_LT(gaussian_p_value(
                         x.values(), dim, [](int) { return 0.0; }, [](int) { return 1.0; }),
-                    kAlpha);
+                    wrong_alpha());
         }
         if (h == 0.01 && t == 48) {
           // So is a variance off by 1 %, and a mean off by 1 % of the standard deviation.
           EXPECT_LT(gaussian_p_value(
                         x.values(), dim, [&](int) { return mean; }, [&](int) { return 1.01 * variance; }),
-                    kAlpha);
+                    wrong_alpha());
           EXPECT_LT(gaussian_p_value(
                         x.values(), dim, [&](int) { return mean + 0.011 * std::sqrt(variance); },
                         [&](int) { return variance; }),
-                    kAlpha);
+                    wrong_alpha());
         }
       }
     }
@@ -92,7 +93,7 @@ TEST_P(LangevinLawTest, FullCovarianceThroughTheNetwork) {
       model.weight(1)[2 * k + sign] = static_cast<float>(2 * s * s * curvature[k]);
     }
   }
-  const ebm::Matrix x = run(model, h, t, kChains / 2);
+  const ebm::Matrix x = run(model, h, t, 2);
   ebm::Matrix rotated(x.rows(), 2);
   for (std::size_t i = 0; i < x.rows(); ++i) {
     for (std::size_t k = 0; k < 2; ++k) {
@@ -107,7 +108,7 @@ TEST_P(LangevinLawTest, FullCovarianceThroughTheNetwork) {
   if (GetParam().precision != ebm::Precision::fp16) {
     EXPECT_GT(gaussian_p_value(rotated.values(), 2, mean, variance), kAlpha);
   }
-  EXPECT_LT(gaussian_p_value(rotated.values(), 2, mean, [&](int k) { return 1 / curvature[k]; }), kAlpha);
+  EXPECT_LT(gaussian_p_value(rotated.values(), 2, mean, [&](int k) { return 1 / curvature[k]; }), wrong_alpha());
 }
 
 // The same chain in data units: mean and standard deviation of the standardisation shift and stretch the law.
@@ -117,7 +118,7 @@ TEST_P(LangevinLawTest, DataUnits) {
   model.set_standardization(map);
   const double h = 0.3;
   const int t = 3;
-  const ebm::Matrix x = run(model, h, t, kChains / 4);
+  const ebm::Matrix x = run(model, h, t, 4);
   const double a = 1 - static_cast<double>(static_cast<float>(h));
   const double variance = 2 * (1 - a) * (1 - std::pow(a, 2 * t)) / (1 - a * a);
   const auto at = [](const std::vector<float>& v, int d) {
@@ -133,12 +134,12 @@ TEST_P(LangevinLawTest, DataUnits) {
 // the seed (run (s, t + 1) would equal run (s + 1, t)).
 TEST_P(LangevinLawTest, NoiseIsUncorrelatedAcrossChainsStepsAndSeeds) {
   const ebm::Mlp model(shape_of(5, {1}, ebm::Activation::tanh));  // E = 0
-  const std::size_t n = 200000;
+  const std::size_t n = fresh_size(200000);
   const auto noise = [&](std::uint64_t seed, std::uint64_t first_chain, std::uint64_t step) {
     ebm::SampleOptions options;
     options.init = ebm::Matrix(n, 5);
     options.n_steps = 1;
-    options.seed = seed;
+    options.seed = fresh_seed(seed);
     options.first_chain = first_chain;
     options.first_step = step;
     ebm::LangevinDynamics sampler;
@@ -164,7 +165,7 @@ TEST_P(LangevinLawTest, NoiseIsUncorrelatedAcrossChainsStepsAndSeeds) {
   EXPECT_GT(correlation_p(noise(6, 100, 51), 0), kAlpha);
   for (const std::size_t shift : {1u, 2u, 3u, 4u, 5u}) EXPECT_GT(correlation_p(base, shift), kAlpha) << shift;
   // Power: the same noise shifted by one chain is found.
-  EXPECT_LT(correlation_p(noise(7, 99, 50), 5), kAlpha);
+  EXPECT_LT(correlation_p(noise(7, 99, 50), 5), wrong_alpha());
 }
 
 EBM_INSTANTIATE_ENGINES(LangevinLawTest);

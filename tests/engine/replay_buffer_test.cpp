@@ -161,7 +161,7 @@ TEST_P(ReplayBufferTest, TrajectoriesAdvanceByTheirEvaluationsAndStayInTheBox) {
 // 400 draws of 500 slots at reinit_prob 0.05: the number of restarts is binomial.
 TEST_P(ReplayBufferTest, RestartsAtTheStatedRate) {
   for (const double p : {0.0, 0.05, 1.0}) {
-    ebm::ReplayBuffer buffer(model_, options(500, static_cast<float>(p)), kSeed);
+    ebm::ReplayBuffer buffer(model_, options(500, static_cast<float>(p)), fresh_seed(kSeed));
     ebm::ChainStats stats;
     for (std::int64_t iteration = 0; iteration < 40; ++iteration) {
       buffer.run(model_, ebm::LangevinDynamics{}, iteration, 500, 1, device(), &stats);

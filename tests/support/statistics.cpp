@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <numbers>
 
@@ -22,7 +23,17 @@ double kolmogorov_upper(double lambda) {
 
 double stephens(double d, double n) { return kolmogorov_upper(d * (std::sqrt(n) + 0.12 + 0.11 / std::sqrt(n))); }
 
+std::uint64_t sweep() {
+  const char* const k = std::getenv("EBMCUDA_TEST_SEED");
+  return k == nullptr ? 0 : std::strtoull(k, nullptr, 10);
+}
+
 }  // namespace
+
+// An odd factor: no two sweeps give a seed the same value.
+std::uint64_t fresh_seed(std::uint64_t seed) { return seed + sweep() * 0x9E3779B97F4A7C15u; }
+std::size_t fresh_size(std::size_t n) { return sweep() == 0 ? n : std::max<std::size_t>(n / 50, 1); }
+double wrong_alpha() { return sweep() == 0 ? kAlpha : 2; }
 
 double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); }
 

@@ -2,6 +2,7 @@
 // often a correct program would be called wrong on a fresh seed.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
@@ -9,6 +10,17 @@
 namespace support {
 
 constexpr double kAlpha = 1e-6;
+
+// A sweep over fresh seeds (scripts/gate.sh seeds): EBMCUDA_TEST_SEED=k, k > 0, in the environment gives every
+// statistical test other seeds. How often a correct program then fails is kAlpha whatever the size of the samples, so
+// they are smaller; what they would still find out is not asked.
+//
+// A test's seed: as written, or in a sweep another.
+std::uint64_t fresh_seed(std::uint64_t seed);
+// A test's number of independent draws: as written, or in a sweep a fiftieth.
+std::size_t fresh_size(std::size_t n);
+// What the p-value of something wrong has to be below: kAlpha, or in a sweep anything.
+double wrong_alpha();
 
 double normal_cdf(double z);
 // The z with normal_cdf(z) = p, 0 < p < 1.

@@ -326,6 +326,15 @@ TEST_F(Evaluate, AModelIsNormalisedInItsBox) {
   EXPECT_EQ(Json::parse(sampled.out)["clamp"]["lo"], Json{-1.0});
   const Matrix samples = read_matrix(path("s.npy"));
   for (const float v : samples.values()) EXPECT_LE(std::fabs(v), 1.0f);
+
+  // Another box for the chains: inside the model's, beyond it, apart from it.
+  const auto chains_in = [](const char* clamp) {
+    return std::vector<std::string>{"sample", "box.safetensors", "--chains", "5", "--langevin-steps",
+                                    "5",      "--clamp",         clamp};
+  };
+  EXPECT_EQ(succeed(chains_in("-0.5,1")).err.find("warning"), std::string::npos);
+  EXPECT_NE(succeed(chains_in("0,2")).err.find("0,2 reaches beyond the model's box -1,1"), std::string::npos);
+  expect_wrong_request(chains_in("1,2"), {"--clamp", "shares nothing with the model's box -1,1"});
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ TEST_F(Train, EveryOptionReachesTheTrainer) {
       {"--jump-prob", "0.9"},
       {"--difference-prob", "0.9"},
       {"--grad-clip", "0.01"},
-      {"--clamp", "-0.5,0.5"},
+      {"--clamp", "-9,0.5"},
       {"--chain-start", "data"},
       {"--chain-start", "fresh"},
       {"--buffer-size", "16"},
@@ -188,6 +188,19 @@ TEST_F(Train, WarnsAboutAnEnergyThatMayNotBeIntegrable) {
   EXPECT_EQ(train({"--out", "m.safetensors", "--confinement", "0", "--clamp", "-4,4"}).err.find("warning"),
             std::string::npos);
   EXPECT_EQ(train({"--out", "m.safetensors", "--confinement", "0", "--quiet"}).err, "");
+}
+
+// Rejects a box without data that is trained in without a word.
+TEST_F(Train, ABoxHoldsTheDataOrItIsSaid) {
+  write("x.csv", "0,0\n1,0\n0,1\n1,2\n");
+  const auto in_box = [&](const char* clamp) {
+    return std::vector<std::string>{"train",   "x.csv",   "--out",      "m.safetensors", "--hidden",
+                                    "4",       "--steps", "2",          "--batch-size",  "2",
+                                    "--clamp", clamp,     "--overwrite"};
+  };
+  EXPECT_EQ(succeed(in_box("0,2")).err.find("lie outside"), std::string::npos);
+  EXPECT_NE(succeed(in_box("0,1")).err.find("1 of 4 rows lie outside the box 0,1"), std::string::npos);
+  expect_wrong_request(in_box("5,6"), {"--clamp", "holds none of the 4 points"});
 }
 
 TEST_F(Train, DivergenceIsExitOneAndWritesNoModel) {
