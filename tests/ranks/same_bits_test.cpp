@@ -130,14 +130,14 @@ TEST_P(RanksBits, ChainsWithAndWithoutReplicas) {
   const Mlp model = model_2d();
   for (const bool tempered : {false, true}) {
     ebm::ChainsOptions options;
-    options.n_chains = 203;
+    options.n_chains = sized(203, 130);
     options.seed = 4;
     options.first_chain = 10;
     if (tempered) options.tempering.emplace();
     if (tempered) options.tempering->replicas = 3;
     const auto run = [&](const Device& device) {
       ebm::Chains chains(ebm::Energy(model, device), ebm::Mala{.step_size = 0.05f}, options);
-      chains.run(sized(30, 6));
+      chains.run(sized(30, 3));
       std::vector<float> all = chains.energies();
       const Matrix x = chains.positions();
       all.insert(all.end(), x.values().begin(), x.values().end());
@@ -164,9 +164,9 @@ TEST_P(RanksBits, LogZByQuadratureAndByAnnealing) {
   points.points = sized(0, 61);
   const ebm::QuadratureResult grid = ebm::quadrature_log_z(model, points, {}, alone());
   ebm::AisOptions options;
-  options.chains = 150;
-  options.temperatures = sized(40, 6);
-  options.burn_in = sized(60, 6);
+  options.chains = sized(150, 130);
+  options.temperatures = sized(40, 3);
+  options.burn_in = sized(60, 2);
   const ebm::AisResult annealed = ebm::ais_log_z(model, options, {}, alone());
   for (int size = 2; size <= 4; ++size) {
     expect_ranks(size, [&](const Communicator& ranks) {
