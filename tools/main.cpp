@@ -59,7 +59,7 @@ int run(int argc, char** argv) {
       "  ebm plot moons.safetensors --density two_moons --out moons.png\n"
       "\n"
       "Trains, samples, judges and draws energy-based models p(x) = exp(-E(x)) / Z.\n");
-  app.set_version_flag("--version", ebm::build_description().front());
+  app.set_version_flag("--version", [] { return ebm::build_description().front(); });
   app.require_subcommand(0, 1);
   app.allow_extras();
   const std::array commands{add_data_command(app),    add_train_command(app),    add_sample_command(app),

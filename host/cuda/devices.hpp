@@ -16,5 +16,7 @@ std::string device_detail(int ordinal);
 std::string device_identity(int ordinal);
 // Which run-time compiler was found: "run-time compiler NVRTC 13.0, /usr/local/cuda/lib64/libnvrtc.so.13".
 std::string compiler_detail();
+// Which library for the products of the layered path: "matrix products cuBLASLt 13.0.2, /usr/local/cuda/...".
+std::string products_detail();
 
 }  // namespace ebm::cuda

@@ -2,6 +2,7 @@
 #include "host/engine/engine.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -9,6 +10,7 @@
 #include "host/cuda/batch_gradient.hpp"
 #include "host/cuda/devices.hpp"
 #include "host/cuda/launch_pace.hpp"
+#include "host/cuda/layered.hpp"
 #include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
 #include "host/cuda/recorded_training.hpp"
@@ -22,11 +24,13 @@ namespace {
 
 class CudaChainSet final : public ChainSet {
  public:
-  CudaChainSet(std::shared_ptr<const Network> network, std::shared_ptr<MmaNetwork> mma, std::uint64_t seed,
-               std::span<const std::uint64_t> ids, std::span<const std::uint64_t> steps,
-               const std::optional<GaussianBase>& base, std::span<const float> inverse_temperatures)
+  CudaChainSet(std::shared_ptr<const Network> network, std::shared_ptr<MmaNetwork> mma,
+               std::shared_ptr<const LayeredNetwork> layered, std::uint64_t seed, std::span<const std::uint64_t> ids,
+               std::span<const std::uint64_t> steps, const std::optional<GaussianBase>& base,
+               std::span<const float> inverse_temperatures)
       : network_(std::move(network)),
         mma_(base ? nullptr : std::move(mma)),  // annealed chains run in fp32
+        layered_(std::move(layered)),
         context_(network_->context()),
         scope_(std::in_place, *context_),
         seed_(seed),
@@ -89,6 +93,13 @@ class CudaChainSet final : public ChainSet {
     StepView view = step_->view();
     view.beta = beta;
     if (base_) base_->apply(&view);
+    if (layered_ != nullptr && !served_by_mma(view.kind)) {
+      // Its launches are an evaluation's parts, none of which takes long.
+      layered().run(chains(), view, n, counts_.data(), context_->stream());
+      launched(view, n);
+      gradient_kept_ = known_;
+      return;
+    }
     if (!timer_) {
       const LaunchPace pace(n_,
                             guess_of_evaluation(n_, network_->view().parameters, network_->limits().multiprocessors));
@@ -131,8 +142,13 @@ class CudaChainSet final : public ChainSet {
       view.base = base_->view();
       view.base_layer = base_->layer();
     }
-    const OwnedPlan plan(*network_, {.base = base_.has_value()}, n_);
-    context_->check(launch_evaluate(plan.plan(), network_->view(), view, context_->stream()), "launching the energies");
+    if (layered_ != nullptr) {
+      layered().evaluate(view, network_->view().half_confinement, context_->stream());
+    } else {
+      const OwnedPlan plan(*network_, {.base = base_.has_value()}, n_);
+      context_->check(launch_evaluate(plan.plan(), network_->view(), view, context_->stream()),
+                      "launching the energies");
+    }
     values.download(energy);
     base_values.download(base_energy);
   }
@@ -200,7 +216,7 @@ class CudaChainSet final : public ChainSet {
   void launch(const StepView& step, std::int64_t n) {
     const ChainsView view = chains();
     const bool tempered = view.beta != nullptr, fixes = view.fixed != nullptr;
-    if (mma_ != nullptr && mma_->serves(step.kind, tempered, fixes)) {
+    if (served_by_mma(step.kind)) {
       mma_->prepare(step, tempered, fixes);  // before the clock runs: it may compile
       timer_->start();
       mma_->launch(view, step, n, counts_.data(), context_->stream());
@@ -222,6 +238,14 @@ class CudaChainSet final : public ChainSet {
   void launched(const StepView& step, std::int64_t n) {
     known_ = kept_.has_value() && is_metropolis(step.kind);
     advanced_ += static_cast<std::uint64_t>(n * step.evaluations);
+  }
+
+  bool served_by_mma(SamplerKind kind) const {
+    return mma_ != nullptr && mma_->serves(kind, beta_.size() > 0, fixed_.size() > 0);
+  }
+  LayeredWork& layered() const {
+    if (!layered_work_) layered_work_.emplace(layered_, base_.has_value());
+    return *layered_work_;
   }
 
   // The last one is kept: most sets run one sampler.
@@ -255,7 +279,8 @@ class CudaChainSet final : public ChainSet {
   }
 
   std::shared_ptr<const Network> network_;
-  std::shared_ptr<MmaNetwork> mma_;  // null: fp32
+  std::shared_ptr<MmaNetwork> mma_;                // null: fp32
+  std::shared_ptr<const LayeredNetwork> layered_;  // null: what mma_ does not serve runs in the fused kernel
   std::shared_ptr<const Context> context_;
   std::optional<Context::Scope> scope_;  // during construction only
   std::uint64_t seed_;
@@ -270,6 +295,7 @@ class CudaChainSet final : public ChainSet {
   Transition transition_;             // what step_ was made of
   std::optional<DeviceTransition> step_;
   std::optional<LaunchTimer> timer_;
+  mutable std::optional<LayeredWork> layered_work_;
   std::optional<OwnedPlan> plan_;
   int plan_rows_ = 0;
   std::optional<DeviceBase> base_;
@@ -291,16 +317,17 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
     const DeviceArray<float> parameters(context_, model.parameters());
     network_ = std::make_shared<Network>(context_, model.shape(), parameters.data());
     mma_ = MmaNetwork::make(*network_, model.shape(), precision, parameters.data());
+    layered_ = choose_layered(*network_);
     context_->synchronize();
   }
 
   std::string path() const override {
     if (mma_ != nullptr) return mma_->describe();
-    const TileLayout layout = tile_layout(network_->view(), {.rows = MalaTraits::kRows});
-    constexpr std::int64_t kMany = 1 << 30;
-    const std::string fp32 = describe(choose_policy(network_->view(), layout, network_->limits(), kMany));
-    if (precision_ == Precision::fp32) return fp32;
-    return fmt::format("{} ({})", fp32, why_no_mma(shape_, precision_));
+    std::string fp32 = layered_.network != nullptr ? layered_.network->describe() : fused();
+    std::vector<std::string> why;
+    if (precision_ != Precision::fp32) why.push_back(why_no_mma(shape_, precision_));
+    if (!layered_.why_not.empty()) why.push_back(layered_.why_not);
+    return why.empty() ? fp32 : fmt::format("{} ({})", fp32, fmt::join(why, "; "));
   }
 
   void set_parameters(std::span<const float> parameters) override {
@@ -358,7 +385,8 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
   std::unique_ptr<ChainSet> chains(std::uint64_t seed, std::vector<std::uint64_t> ids, std::vector<std::uint64_t> steps,
                                    std::optional<GaussianBase> base,
                                    std::vector<float> inverse_temperatures) const override {
-    return std::make_unique<CudaChainSet>(network_, mma_, seed, ids, steps, base, inverse_temperatures);
+    return std::make_unique<CudaChainSet>(network_, mma_, layered_.network, seed, ids, steps, base,
+                                          inverse_temperatures);
   }
 
  private:
@@ -382,6 +410,12 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
    private:
     DeviceArray<float> array_;
   };
+
+  std::string fused() const {
+    const TileLayout layout = tile_layout(network_->view(), {.rows = MalaTraits::kRows});
+    constexpr std::int64_t kMany = 1 << 30;
+    return describe(choose_policy(network_->view(), layout, network_->limits(), kMany));
+  }
 
   const DeviceQueue* queue() const override { return this; }
   void follow(void* stream) const override {
@@ -435,6 +469,11 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
   void launch(const NetworkView& net, const EvaluateView& view) const {
     if (view.n == 0) return;
     const Context::Scope scope(*context_);
+    if (layered_.network != nullptr) {
+      if (!layered_work_) layered_work_.emplace(layered_.network, false);
+      layered_work_->evaluate(view, net.half_confinement, context_->stream());
+      return;
+    }
     if (!plan_ || planned_ != view.n) {
       plan_.emplace(*network_, TileNeeds{}, view.n);
       planned_ = view.n;
@@ -447,6 +486,8 @@ class CudaEnergyFunction final : public EnergyFunction, private DeviceQueue {
   MlpShape shape_;
   std::shared_ptr<Network> network_;
   std::shared_ptr<MmaNetwork> mma_;  // null: chains run in fp32
+  LayeredChoice layered_;            // its network null: fp32 is the fused kernel's
+  mutable std::optional<LayeredWork> layered_work_;
   mutable KeptArray points_, values_, gradients_;
   mutable std::optional<OwnedPlan> plan_;  // for planned_ points
   mutable std::int64_t planned_ = 0;

@@ -113,4 +113,13 @@ std::vector<std::string> nccl_places() {
   return places.take();
 }
 
+std::vector<std::string> cublaslt_places(int version) {
+  Places places(fmt::format("libcublasLt.so.{}", version), {fmt::format("cu{}", version), "cublas"});
+  if (places.add_own("EBMCUDA_CUBLASLT")) return places.take();
+  places.add_bare();
+  places.add_toolkits();
+  places.add_pythons();
+  return places.take();
+}
+
 }  // namespace ebm::cuda

@@ -18,5 +18,7 @@ std::vector<std::string> nvrtc_places(int version);
 // The same of NCCL, libnccl.so.2: what $EBMCUDA_NCCL names; else the bare name, which is the one that the process has
 // loaded already or the dynamic linker's, then the places above (nvidia-nccl-cu13).
 std::vector<std::string> nccl_places();
+// And of cuBLASLt, libcublasLt.so.<version>: $EBMCUDA_CUBLASLT; the bare name; the places above (nvidia-cublas).
+std::vector<std::string> cublaslt_places(int version);
 
 }  // namespace ebm::cuda

@@ -5,6 +5,7 @@
 
 #include "host/cuda/batch_gradient.hpp"
 #include "host/cuda/graph.hpp"
+#include "host/cuda/layered.hpp"
 #include "host/cuda/mma.hpp"
 #include "host/cuda/network.hpp"
 #include "host/cuda/shared_iteration.hpp"
@@ -71,13 +72,14 @@ class RecordedTraining final : public TrainingPrimitives {
     const DeviceClock clock = clock_of(start);
     clock_ = DeviceArray<DeviceClock>(context_, std::span<const DeviceClock>(&clock, 1));
     const bool tempered = !plan_.inverse_temperatures.empty();
-    if (tempered) {
-      replicas_.emplace(context_, network_, plan_, rows_);
+    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind, tempered)) mma_.reset();
+    if (mma_ != nullptr) mma_->prepare(step_view(), tempered);  // a capture cannot hold a compilation
+    auto layered = mma_ == nullptr ? choose_layered(network_).network : nullptr;
+    if (tempered || layered != nullptr) {
+      replicas_.emplace(context_, network_, plan_, rows_, std::move(layered));
     } else {
       chains_plan_.emplace(network_, TileNeeds{.rows = rows_of(plan_.transition.kind)}, rows_);
     }
-    if (mma_ != nullptr && !mma_->serves(plan_.transition.kind, tempered)) mma_.reset();
-    if (mma_ != nullptr) mma_->prepare(step_view(), tempered);  // a capture cannot hold a compilation
     if (ranks != nullptr) {
       shared_.emplace(context_, std::move(ranks), plan_, !labels.empty(), network_.view().parameters);
     }

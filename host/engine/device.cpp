@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "host/core/check.hpp"
+#include "host/engine/build_options.hpp"
 #include "host/engine/engine.hpp"
 #include "host/engine/usable_threads.hpp"
 
@@ -113,25 +114,22 @@ std::vector<DeviceDescription> available_devices() {
   return devices;
 }
 
-std::vector<std::string> build_description() {
-  return {
-    "version " EBMCUDA_VERSION,
+std::vector<std::string> build_options() {
+  std::vector<std::string> lines{"version " EBMCUDA_VERSION, EBMCUDA_WITH_CUDA ? "cuda on" : "cuda off"};
 #if EBMCUDA_WITH_CUDA
-        "cuda on", cuda::compiler_detail(),
-#if EBMCUDA_WITH_NCCL
-        "nccl on",
-#else
-        "nccl off",
+  lines.push_back(EBMCUDA_WITH_NCCL ? "nccl on" : "nccl off");
 #endif
-#else
-        "cuda off",
+  lines.push_back(EBMCUDA_WITH_MPI ? "mpi on" : "mpi off");
+  return lines;
+}
+
+std::vector<std::string> build_description() {
+  std::vector<std::string> lines = build_options();
+#if EBMCUDA_WITH_CUDA
+  lines.push_back(cuda::compiler_detail());
+  lines.push_back(cuda::products_detail());
 #endif
-#if EBMCUDA_WITH_MPI
-        "mpi on",
-#else
-        "mpi off",
-#endif
-  };
+  return lines;
 }
 
 }  // namespace ebm

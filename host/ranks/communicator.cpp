@@ -13,9 +13,9 @@
 #include <deque>
 #include <optional>
 
-#include "ebmcuda/device.hpp"
 #include "host/core/check.hpp"
 #include "host/core/fingerprint.hpp"
+#include "host/engine/build_options.hpp"
 #include "host/engine/usable_threads.hpp"
 #include "host/ranks/machine.hpp"
 #include "host/ranks/mail.hpp"
@@ -410,7 +410,7 @@ struct MakeCommunicator {
     }
     ranks.state_ = std::make_shared<Communicator::State>(std::move(mail), timeout);
     std::string version;
-    for (const std::string& line : build_description()) version += (version.empty() ? "" : ", ") + line;
+    for (const std::string& line : build_options()) version += (version.empty() ? "" : ", ") + line;
     ranks.require_same("version", version);
     const auto hosts = ranks.gather_text("hosts", host_name());
     const auto machines = ranks.gather_text("machines", machine_name());

@@ -133,6 +133,32 @@ TEST_P(HardwareTest, TwoHostThreadsDoNotDisturbEachOther) {
   }
 }
 
+// Chunks of the layered path are multiplied whole; that an element of a product hangs on its row alone and not on the
+// row's place is for the device to show.
+TEST(HardwareLayered, ManyChainsAndFewHaveTheSameBits) {
+  if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  if (ebm::cuda::products_detail() == "matrix products none") GTEST_SKIP() << "no libcublasLt";
+  const ebm::Energy energy(random_network(shape_of(784, {512, 512}), 1), ebm::Device::cuda(0));
+  ASSERT_TRUE(energy.path().starts_with("layered")) << energy.path();
+  const auto many = sized<std::int64_t>(20'000, 5), few = sized<std::int64_t>(64, 2);
+  const auto run = [&](ebm::SamplerKind kind, std::int64_t n, std::int64_t first) {
+    ebm::Chains chains(energy, ebm::default_sampler(kind),
+                       {.n_chains = n, .seed = 3, .first_chain = static_cast<std::uint64_t>(first)});
+    chains.run(sized(20, 1));
+    return chains.positions();
+  };
+  for (const ebm::SamplerKind kind : {ebm::SamplerKind::langevin, ebm::SamplerKind::mala}) {
+    const ebm::Matrix all = run(kind, many, 0);
+    for (const std::int64_t first : {std::int64_t{0}, many / 2, many - few}) {
+      const ebm::Matrix part = run(kind, few, first);
+      EXPECT_TRUE(std::ranges::equal(part.values(), all.values().subspan(static_cast<std::size_t>(first * 784),
+                                                                         static_cast<std::size_t>(few * 784))))
+          << ebm::to_string(kind) << ", chains from " << first;
+    }
+    for (int again = 0; again < sized(50, 1); ++again) ASSERT_EQ(run(kind, many, 0), all) << "run " << again;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Precisions, HardwareTest, testing::Values(Precision::fp32, Precision::fp16x3, Precision::fp16), [](const auto& p) {
       return std::string(p.param == Precision::fp32 ? "fp32" : p.param == Precision::fp16x3 ? "fp16x3" : "fp16");

@@ -1,4 +1,4 @@
-// Where libnvrtc and libnccl are looked for, on a machine made of folders.
+// Where libnvrtc, libnccl and libcublasLt are looked for, on a machine made of folders.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -17,8 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 using ebm::cuda::nvrtc_places;
 
-constexpr const char* kVariables[] = {"EBMCUDA_NVRTC", "EBMCUDA_NCCL", "CUDA_HOME", "CUDA_PATH",
-                                      "VIRTUAL_ENV",   "CONDA_PREFIX", "PATH",      "HOME"};
+constexpr const char* kVariables[] = {"EBMCUDA_NVRTC", "EBMCUDA_NCCL", "EBMCUDA_CUBLASLT",
+                                      "CUDA_HOME",     "CUDA_PATH",    "VIRTUAL_ENV",
+                                      "CONDA_PREFIX",  "PATH",         "HOME"};
 
 class LibraryPlacesTest : public testing::Test {
  protected:
@@ -92,6 +93,16 @@ TEST_F(LibraryPlacesTest, WhatIsNamedIsTheOnlyPlace) {
   EXPECT_EQ(nvrtc_places(77), std::vector<std::string>{(root_ / "mine/other.so").string()});
   set("EBMCUDA_NVRTC", "home/lib64");
   EXPECT_EQ(nvrtc_places(77), std::vector<std::string>{home});
+}
+
+// A library that the process or the dynamic linker has goes first: rejects a second copy of half a gigabyte beside that
+// of a Python package, and another one than LD_LIBRARY_PATH names.
+TEST_F(LibraryPlacesTest, CublasLtIsTakenFromThoseWhoHaveIt) {
+  const std::string wheel = make("conda/lib/python3.12/site-packages/nvidia/cublas/lib/libcublasLt.so.77");
+  set("CONDA_PREFIX", "conda");
+  EXPECT_EQ(ebm::cuda::cublaslt_places(77), (std::vector<std::string>{"libcublasLt.so.77", wheel}));
+  set("EBMCUDA_CUBLASLT", "conda/lib/python3.12/site-packages/nvidia/cublas/lib");
+  EXPECT_EQ(ebm::cuda::cublaslt_places(77), std::vector<std::string>{wheel});
 }
 
 // A process has one NCCL: that of the program, where it has loaded one, and of the linker's path.

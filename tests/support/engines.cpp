@@ -14,6 +14,7 @@ std::vector<EngineCase> engine_cases() {
   using ebm::Precision;
   const auto cuda = ebm::Device::Kind::cuda;
   cases.push_back({"cuda_fp32", cuda, Precision::fp32});
+  cases.push_back({"cuda_layered", cuda, Precision::fp32, true});
   cases.push_back({"cuda_fp16x3", cuda, Precision::fp16x3});
   cases.push_back({"cuda_fp16", cuda, Precision::fp16});
 #endif
@@ -38,6 +39,13 @@ void EngineTest::SetUp() {
   // The suite's hundreds of shapes would each be compiled at run time: it tests the kernels that are there, unless it
   // is told EBMCUDA_RUNTIME_COMPILER=on. tests/cuda/runtime_kernel_test.cpp has those that are compiled at run time.
   setenv("EBMCUDA_RUNTIME_COMPILER", "off", 0);
+  if (GetParam().layered) {
+    setenv("EBMCUDA_LAYERED", "on", 1);
+    setenv("EBMCUDA_LAYERED_CHUNK", "64", 1);  // a simulated device multiplies the rows that are not in use, too
+  } else {
+    unsetenv("EBMCUDA_LAYERED");
+    unsetenv("EBMCUDA_LAYERED_CHUNK");
+  }
   try {
     device_ = ebm::Device::cuda(0, GetParam().precision);
   } catch (const ebm::ConfigError& error) {

@@ -16,9 +16,10 @@
 namespace support {
 
 struct EngineCase {
-  std::string name;  // "cpu", "cuda_fp32", ...
+  std::string name;  // "cpu", "cuda_fp32", "cuda_layered", ...
   ebm::Device::Kind kind = ebm::Device::Kind::cpu;
   ebm::Precision precision = ebm::Precision::fp32;
+  bool layered = false;  // CUDA: every network goes the layered path, else those that it is for
 };
 std::vector<EngineCase> engine_cases();
 // Without the engines that differ in the precision of their chains only: energies and gradients of given points are

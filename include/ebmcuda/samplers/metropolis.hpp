@@ -151,51 +151,79 @@ EBM_BODY void decide(Tile& tile, Trajectory& local, const MetropolisMoves<Tile>&
   }
 }
 
+// What a run carries from one evaluation to the next, beside its rows and its trajectory.
+template <class Tile>
+struct MetropolisState {
+  typename Tile::Real energy[Tile::kGroups];
+  MetropolisMoves<Tile> moves[Tile::kGroups];
+};
+
+// All that comes before evaluation l of the transition at `offset`, and all that comes after it: a Tile whose
+// evaluations are other kernels' (kernels/chains/layered_tile.cuh) calls these by itself, the others run_metropolis().
+template <class Tile, class Trajectory>
+EBM_BODY void before_evaluation(Tile& tile, Trajectory& local, MetropolisState<Tile>& state, std::int64_t offset,
+                                std::int64_t l) {
+  if (l == 0) {
+    local.begin(tile, offset);
+    EBM_UNROLL
+    for (int g = 0; g < Tile::kGroups; ++g) {
+      state.moves[g] = draw_moves(tile, g, offset);
+      propose_move(tile, state.moves[g], g, offset);
+    }
+  }
+  EBM_UNROLL
+  for (int g = 0; g < Tile::kGroups; ++g) local.propose(tile, g, offset, l, state.moves[g].local);
+}
+
+template <class Tile, class Trajectory>
+EBM_BODY void after_evaluation(Tile& tile, Trajectory& local, MetropolisState<Tile>& state,
+                               const typename Tile::Real (&proposed)[Tile::kGroups], std::int64_t offset,
+                               std::int64_t l, std::int64_t length) {
+  EBM_UNROLL
+  for (int g = 0; g < Tile::kGroups; ++g) local.evaluated(tile, g, offset, l);
+  if (l + 1 < length) return;
+  EBM_UNROLL
+  for (int g = 0; g < Tile::kGroups; ++g) {
+    decide(tile, local, state.moves[g], g, offset, state.energy[g], proposed[g]);
+  }
+}
+
+// Where the chains stand, from which a run begins: what the set has kept, else (false) two evaluations of a copy, the
+// second only after a restart, each followed by enter_chains().
+template <class Tile>
+EBM_BODY bool open_chains(Tile& tile, MetropolisState<Tile>& state) {
+  if (tile.recall(state.energy)) return true;
+  EBM_UNROLL
+  for (int g = 0; g < Tile::kGroups; ++g) {
+    EBM_UNROLL
+    for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
+      tile.set(kProposal, g, b, tile.get(kX, g, b));
+    }
+  }
+  return false;
+}
+
 template <class Tile, class Trajectory>
 EBM_BODY void run_metropolis(Tile& tile, Trajectory& local, std::int64_t n_transitions) {
   const std::int64_t length = local.evaluations(), total = n_transitions * length;
-  typename Tile::Real energy[Tile::kGroups], proposed[Tile::kGroups];
-  MetropolisMoves<Tile> moves[Tile::kGroups];
-  // Evaluations -2 and -1 look where the chains stand, the second only after a restart; one body serves all.
-  std::int64_t e = 0, offset = 0, l = 0;
-  if (!tile.recall(energy)) {
-    e = -2;
-    EBM_UNROLL
-    for (int g = 0; g < Tile::kGroups; ++g) {
-      EBM_UNROLL
-      for (int b = tile.first_block(); b < tile.end_block(); b += tile.block_stride()) {
-        tile.set(kProposal, g, b, tile.get(kX, g, b));
-      }
-    }
-  }
+  typename Tile::Real proposed[Tile::kGroups];
+  MetropolisState<Tile> state;
+  // Evaluations -2 and -1 look where the chains stand; one body serves all.
+  std::int64_t e = open_chains(tile, state) ? 0 : -2, offset = 0, l = 0;
   EBM_NO_UNROLL
   for (; e < total; ++e) {
-    if (e >= 0) {
-      if (l == 0) {
-        local.begin(tile, offset);
-        EBM_UNROLL
-        for (int g = 0; g < Tile::kGroups; ++g) {
-          moves[g] = draw_moves(tile, g, offset);
-          propose_move(tile, moves[g], g, offset);
-        }
-      }
-      EBM_UNROLL
-      for (int g = 0; g < Tile::kGroups; ++g) local.propose(tile, g, offset, l, moves[g].local);
-    }
+    if (e >= 0) before_evaluation(tile, local, state, offset, l);
     tile.evaluate(kProposal, kProposalGradient, proposed);
     if (e < 0) {
-      if (!enter_chains(tile, energy, proposed, e == -1)) e = -1;
+      if (!enter_chains(tile, state.energy, proposed, e == -1)) e = -1;
       continue;
     }
-    EBM_UNROLL
-    for (int g = 0; g < Tile::kGroups; ++g) local.evaluated(tile, g, offset, l);
+    after_evaluation(tile, local, state, proposed, offset, l, length);
     if (++l < length) continue;
-    EBM_UNROLL
-    for (int g = 0; g < Tile::kGroups; ++g) decide(tile, local, moves[g], g, offset, energy[g], proposed[g]);
     offset += length;
     l = 0;
   }
-  tile.remember(energy);
+  tile.remember(state.energy);
 }
 
 #endif  // EBM_SAMPLER_BODY
