@@ -1,6 +1,7 @@
 // Any number of ranks gives the bits of one: of CPUs, and of GPUs with NCCL between them where there are four.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -159,6 +160,9 @@ TEST_P(RanksBits, ChainsWithAndWithoutReplicas) {
 }
 
 TEST_P(RanksBits, LogZByQuadratureAndByAnnealing) {
+  if (!is_cpu() && std::getenv("EBMCUDA_TEST_FULL_SIZE") == nullptr) {
+    GTEST_SKIP() << "minutes on a simulated device; EBMCUDA_TEST_FULL_SIZE=1 runs it";
+  }
   const Mlp model = model_2d();
   ebm::QuadratureOptions points;
   points.points = sized(0, 61);
