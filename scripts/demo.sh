@@ -36,6 +36,10 @@ say "new digits from chains that start at random noise"
 "$ebm" sample "$out/digits.safetensors" --chains 100 --langevin-steps 5000 --out "$out/samples.npy" >"$out/samples.json"
 "$ebm" plot "$out/samples.npy" --image 8x8 --range 0,17 --out "$out/samples.png"
 
+say "half a digit: the lower halves of held-out digits, drawn given the upper ones"
+"$ebm" plot "$out/digits.safetensors" --fix "0:32=$out/held_out.npy" --dequantize 1 --data "$out/held_out.npy" --image 8x8 --range 0,17 \
+  --out "$out/completed.png"
+
 say "two moons: a density whose best attainable log-likelihood is known exactly (-1.007584)"
 "$ebm" data two_moons --n 8192 --out "$out/moons.npy"
 "$ebm" data two_moons --n 65536 --first 8192 --out "$out/fresh_moons.npy"
@@ -71,4 +75,4 @@ value() { sed -n "s/^ *\"$2\": \([^,]*\),*$/\1/p" "$1" | head -n 1; }
 } >"$out/summary.txt"
 say "summary ($out/summary.txt)"
 cat "$out/summary.txt"
-echo "pictures: $out/samples.png $out/two_moons.png $out/anomalies.png $out/training.png"
+echo "pictures: $out/samples.png $out/completed.png $out/two_moons.png $out/anomalies.png $out/training.png"
