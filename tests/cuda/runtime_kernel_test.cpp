@@ -69,7 +69,9 @@ Outcome run(const ebm::Device& device, const ebm::MlpShape& shape, const ebm::Tr
   result.x.resize(start.values().size());
   chains->positions(result.x);
   for (std::size_t i = 0; fixes && i < result.x.size(); ++i) {
-    if (fixed(i / start.cols(), i % start.cols())) EXPECT_EQ(result.x[i], start.values()[i]) << i;
+    if (fixed(i / start.cols(), i % start.cols())) {
+      EXPECT_EQ(result.x[i], start.values()[i]) << i;
+    }
   }
   result.path = function->path();
   return result;
