@@ -5,7 +5,7 @@
 
 Needs `ebm` in BUILD_DIR/tools, and numpy, scipy, scikit-learn, torch and zuko. One thread throughout; seconds are of one
 core (processor time), so that a busy machine does not change them much. What has been measured lies in
-BUILD_DIR/density/results.json, with the program's version, and is not measured again. The page is written when all sections are.
+BUILD_DIR/density/results.json, with the program's version, and is not measured again. The page has the sections asked for, and says which it lacks.
 """
 import argparse
 import datetime
@@ -235,10 +235,10 @@ def main():
              f"{datetime.date.today().isoformat()}. \"refused\": no value is given, because log Z is not known well enough ([evaluation.md](evaluation.md)).", ""]
     for section in arguments.sections:
         lines += SECTIONS[section](m, arguments)
-    if arguments.sections == list(SECTIONS):
-        PAGE.write_text("\n".join(lines).rstrip() + "\n")
-    else:
-        print("\n".join(lines))
+    missing = [section for section in SECTIONS if section not in arguments.sections]
+    if missing:
+        lines += [f"Not measured yet: {', '.join(missing)}.", ""]
+    PAGE.write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":
