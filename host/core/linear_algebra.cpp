@@ -107,4 +107,13 @@ double log_sum_exp(std::span<const double> values) {
   return largest + std::log(sum);
 }
 
+double square_distance(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (std::size_t d = 0; d < a.size(); ++d) {
+    const double delta = static_cast<double>(a[d]) - static_cast<double>(b[d]);
+    sum += delta * delta;
+  }
+  return sum;
+}
+
 }  // namespace ebm

@@ -32,4 +32,7 @@ std::vector<double> inverse_from_cholesky(std::span<const double> u, std::size_t
 
 double log_sum_exp(std::span<const double> values);
 
+// |a - b|^2
+double square_distance(std::span<const float> a, std::span<const float> b);
+
 }  // namespace ebm

@@ -5,6 +5,7 @@
 
 #include "host/core/check.hpp"
 #include "host/core/names.hpp"
+#include "host/core/points.hpp"
 #include "kernels/math/philox.hpp"
 
 namespace ebm {
@@ -37,10 +38,6 @@ double parameter_uniform(std::uint64_t seed, std::size_t p) {
 void require_columns(const Mlp& model, std::size_t cols) {
   require(cols == static_cast<std::size_t>(model.dim()), "x", fmt::format("{} columns", cols),
           fmt::format("the model takes D = {}", model.dim()));
-}
-
-Matrix copy_of(MatrixView x) {
-  return Matrix(x.rows, x.cols, std::vector<float>(x.values().begin(), x.values().end()));
 }
 
 }  // namespace

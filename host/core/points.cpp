@@ -19,4 +19,8 @@ void require_points(std::string_view field, MatrixView x, int dim) {
   }
 }
 
+Matrix copy_of(MatrixView x) {
+  return Matrix(x.rows, x.cols, std::vector<float>(x.values().begin(), x.values().end()));
+}
+
 }  // namespace ebm

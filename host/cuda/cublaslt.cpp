@@ -9,32 +9,25 @@
 #include "host/cuda/load_library.hpp"
 
 namespace ebm::cuda {
+
 std::optional<CublasLt> CublasLt::look() {
-  for (const std::string& name : cublaslt_places(CUBLAS_VER_MAJOR)) {
-    void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) continue;
-    CublasLt lt{};
-    // A file may bear another version's name: it is asked.
-    if (take(library, "cublasLtGetVersion", lt.version) && take(library, "cublasLtGetStatusString", lt.status_string) &&
-        take(library, "cublasLtCreate", lt.create) && take(library, "cublasLtDestroy", lt.destroy) &&
-        take(library, "cublasLtMatmulDescCreate", lt.operation_create) &&
-        take(library, "cublasLtMatmulDescDestroy", lt.operation_destroy) &&
-        take(library, "cublasLtMatmulDescSetAttribute", lt.operation_set) &&
-        take(library, "cublasLtMatrixLayoutCreate", lt.layout_create) &&
-        take(library, "cublasLtMatrixLayoutDestroy", lt.layout_destroy) &&
-        take(library, "cublasLtMatmulPreferenceCreate", lt.preference_create) &&
-        take(library, "cublasLtMatmulPreferenceDestroy", lt.preference_destroy) &&
-        take(library, "cublasLtMatmulPreferenceSetAttribute", lt.preference_set) &&
-        take(library, "cublasLtMatmulAlgoGetHeuristic", lt.heuristic) && take(library, "cublasLtMatmul", lt.matmul) &&
-        lt.version() / 10000 == CUBLAS_VER_MAJOR) {
-      Dl_info info{};
-      const void* const symbol = reinterpret_cast<const void*>(lt.version);
-      if (dladdr(symbol, &info) != 0 && info.dli_fname != nullptr) lt.path = info.dli_fname;
-      return lt;  // stays open for the life of the process
-    }
-    dlclose(library);
-  }
-  return {};
+  return open_first<CublasLt>(cublaslt_places(CUBLAS_VER_MAJOR), [](void* library, CublasLt& lt) {
+    const bool right = take(library, "cublasLtGetVersion", lt.version) &&
+                       take(library, "cublasLtGetStatusString", lt.status_string) &&
+                       take(library, "cublasLtCreate", lt.create) && take(library, "cublasLtDestroy", lt.destroy) &&
+                       take(library, "cublasLtMatmulDescCreate", lt.operation_create) &&
+                       take(library, "cublasLtMatmulDescDestroy", lt.operation_destroy) &&
+                       take(library, "cublasLtMatmulDescSetAttribute", lt.operation_set) &&
+                       take(library, "cublasLtMatrixLayoutCreate", lt.layout_create) &&
+                       take(library, "cublasLtMatrixLayoutDestroy", lt.layout_destroy) &&
+                       take(library, "cublasLtMatmulPreferenceCreate", lt.preference_create) &&
+                       take(library, "cublasLtMatmulPreferenceDestroy", lt.preference_destroy) &&
+                       take(library, "cublasLtMatmulPreferenceSetAttribute", lt.preference_set) &&
+                       take(library, "cublasLtMatmulAlgoGetHeuristic", lt.heuristic) &&
+                       take(library, "cublasLtMatmul", lt.matmul) && lt.version() / 10000 == CUBLAS_VER_MAJOR;
+    if (right) lt.path = file_of(lt.version);
+    return right;
+  });
 }
 
 const CublasLt* CublasLt::find() {

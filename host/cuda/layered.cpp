@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cstdlib>
 #include <optional>
 #include <string_view>
 
 #include "host/core/check.hpp"
 #include "host/engine/engine.hpp"
+#include "host/files/text.hpp"
 #include "kernels/energy/layered.hpp"
 
 namespace ebm::cuda {
@@ -25,10 +25,8 @@ std::string_view variable(const char* name) {
 std::optional<std::int64_t> wanted_chunk() {
   const std::string_view text = variable("EBMCUDA_LAYERED_CHUNK");
   if (text.empty()) return {};
-  std::int64_t chunk = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), chunk);
-  const bool valid = code == std::errc{} && end == text.data() + text.size() && chunk >= 1 && chunk <= 65536;
-  require(valid, "EBMCUDA_LAYERED_CHUNK", text, "must be a number in 1 .. 65536");
+  const auto chunk = parse_number<std::int64_t>(text);
+  require(chunk && *chunk >= 1 && *chunk <= 65536, "EBMCUDA_LAYERED_CHUNK", text, "must be a number in 1 .. 65536");
   return chunk;
 }
 

@@ -92,6 +92,15 @@ class Places {
   std::vector<std::string> places_;
 };
 
+// Of a library that the program may have loaded too: then its copy.
+std::vector<std::string> shared_places(const char* own, Places places) {
+  if (places.add_own(own)) return places.take();
+  places.add_bare();
+  places.add_toolkits();
+  places.add_pythons();
+  return places.take();
+}
+
 }  // namespace
 
 std::vector<std::string> nvrtc_places(int version) {
@@ -104,22 +113,11 @@ std::vector<std::string> nvrtc_places(int version) {
   return places.take();
 }
 
-std::vector<std::string> nccl_places() {
-  Places places("libnccl.so.2", {"nccl"});
-  if (places.add_own("EBMCUDA_NCCL")) return places.take();
-  places.add_bare();
-  places.add_toolkits();
-  places.add_pythons();
-  return places.take();
-}
+std::vector<std::string> nccl_places() { return shared_places("EBMCUDA_NCCL", Places("libnccl.so.2", {"nccl"})); }
 
 std::vector<std::string> cublaslt_places(int version) {
-  Places places(fmt::format("libcublasLt.so.{}", version), {fmt::format("cu{}", version), "cublas"});
-  if (places.add_own("EBMCUDA_CUBLASLT")) return places.take();
-  places.add_bare();
-  places.add_toolkits();
-  places.add_pythons();
-  return places.take();
+  return shared_places("EBMCUDA_CUBLASLT",
+                       Places(fmt::format("libcublasLt.so.{}", version), {fmt::format("cu{}", version), "cublas"}));
 }
 
 }  // namespace ebm::cuda

@@ -9,21 +9,14 @@ namespace ebm::cuda {
 namespace {
 
 std::optional<Nccl> look() {
-  for (const std::string& name : nccl_places()) {
-    void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) continue;
-    Nccl n{};
-    if (take(library, "ncclGetVersion", n.get_version) && take(library, "ncclGetUniqueId", n.get_unique_id) &&
-        take(library, "ncclCommInitRank", n.comm_init_rank) && take(library, "ncclCommDestroy", n.comm_destroy) &&
-        take(library, "ncclCommAbort", n.comm_abort) &&
-        take(library, "ncclCommGetAsyncError", n.comm_get_async_error) &&
-        take(library, "ncclAllGather", n.all_gather) && take(library, "ncclGetErrorString", n.get_error_string) &&
-        take(library, "ncclGetLastError", n.get_last_error) && n.get_version(&n.version) == ncclSuccess) {
-      return n;  // stays open for the life of the process
-    }
-    dlclose(library);
-  }
-  return {};
+  return open_first<Nccl>(nccl_places(), [](void* library, Nccl& n) {
+    return take(library, "ncclGetVersion", n.get_version) && take(library, "ncclGetUniqueId", n.get_unique_id) &&
+           take(library, "ncclCommInitRank", n.comm_init_rank) && take(library, "ncclCommDestroy", n.comm_destroy) &&
+           take(library, "ncclCommAbort", n.comm_abort) &&
+           take(library, "ncclCommGetAsyncError", n.comm_get_async_error) &&
+           take(library, "ncclAllGather", n.all_gather) && take(library, "ncclGetErrorString", n.get_error_string) &&
+           take(library, "ncclGetLastError", n.get_last_error) && n.get_version(&n.version) == ncclSuccess;
+  });
 }
 
 }  // namespace

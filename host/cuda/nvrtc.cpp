@@ -16,13 +16,6 @@
 namespace ebm::cuda {
 namespace {
 
-// The file that a function of a library came from.
-template <class Function>
-std::string file_of(Function* function) {
-  Dl_info info{};
-  return dladdr(reinterpret_cast<const void*>(function), &info) != 0 && info.dli_fname != nullptr ? info.dli_fname : "";
-}
-
 std::string first_line_with_error(const std::string& log) {
   const std::size_t at = log.find("error");
   if (at == std::string::npos) return log.substr(0, log.find('\n'));
@@ -34,13 +27,10 @@ std::string first_line_with_error(const std::string& log) {
 
 std::optional<Nvrtc> Nvrtc::look() {
   constexpr int kVersion = CUDART_VERSION / 1000;
-  for (const std::string& name : nvrtc_places(kVersion)) {
-    void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) continue;
-    Nvrtc n{};
+  return open_first<Nvrtc>(nvrtc_places(kVersion), [](void* library, Nvrtc& n) {
     int major = 0, minor = 0;
-    // A file may bear another version's name: it is asked.
-    if (take(library, "nvrtcVersion", n.version) && take(library, "nvrtcGetNumSupportedArchs", n.architecture_count) &&
+    const bool right =
+        take(library, "nvrtcVersion", n.version) && take(library, "nvrtcGetNumSupportedArchs", n.architecture_count) &&
         take(library, "nvrtcGetSupportedArchs", n.architectures) &&
         take(library, "nvrtcCreateProgram", n.create_program) &&
         take(library, "nvrtcDestroyProgram", n.destroy_program) &&
@@ -48,13 +38,10 @@ std::optional<Nvrtc> Nvrtc::look() {
         take(library, "nvrtcGetProgramLogSize", n.log_size) && take(library, "nvrtcGetProgramLog", n.log) &&
         take(library, "nvrtcGetCUBINSize", n.cubin_size) && take(library, "nvrtcGetCUBIN", n.cubin) &&
         take(library, "nvrtcGetPTXSize", n.ptx_size) && take(library, "nvrtcGetPTX", n.ptx) &&
-        n.version(&major, &minor) == NVRTC_SUCCESS && major == kVersion) {
-      n.path = file_of(n.version);
-      return n;  // stays open for the life of the process
-    }
-    dlclose(library);
-  }
-  return {};
+        n.version(&major, &minor) == NVRTC_SUCCESS && major == kVersion;
+    if (right) n.path = file_of(n.version);
+    return right;
+  });
 }
 
 const Nvrtc* Nvrtc::find() {

@@ -54,7 +54,7 @@ Device Device::cuda(int ordinal, Precision precision) {
 }
 
 Device Device::automatic(int threads) {
-  const Device cpu_device = cpu(threads);
+  Device cpu_device = cpu(threads);
 #if EBMCUDA_WITH_CUDA
   const int count = cuda::device_count();
   for (int ordinal = 0; ordinal < count; ++ordinal) {

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "ebmcuda/energy.hpp"
 #include "host/core/check.hpp"
 #include "host/core/linear_algebra.hpp"
+#include "host/sampling/sample_parts.hpp"
 
 namespace ebm {
 namespace {
@@ -33,13 +35,16 @@ Matrix every(MatrixView x, std::size_t first, std::size_t stride, std::size_t co
   return rows;
 }
 
-void put(const Matrix& rows, std::size_t first, std::size_t stride, Matrix* x) {
-  for (std::size_t i = 0; i < rows.rows(); ++i) std::ranges::copy(rows.row(i), &(*x)(first + i * stride, 0));
-}
-
-template <class T>
-void put(const std::vector<T>& values, std::size_t first, std::size_t stride, std::vector<T>* all) {
-  for (std::size_t i = 0; i < values.size(); ++i) (*all)[first + i * stride] = values[i];
+// Of the members' log densities at n points, [M, n].
+std::vector<double> averaged(const std::vector<std::vector<double>>& members, std::size_t n) {
+  const double log_count = std::log(static_cast<double>(members.size()));
+  std::vector<double> result(n), column(members.size());
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t m = 0; m < members.size(); ++m) column[m] = members[m][i];
+    const bool zero = *std::ranges::max_element(column) == -std::numeric_limits<double>::infinity();
+    result[i] = zero ? column[0] : log_sum_exp(column) - log_count;
+  }
+  return result;
 }
 
 }  // namespace
@@ -85,22 +90,12 @@ std::vector<std::vector<double>> Ensemble::member_log_densities(MatrixView x) co
   return all;
 }
 
-std::vector<double> Ensemble::log_density(MatrixView x) const {
-  const std::vector<std::vector<double>> members = member_log_densities(x);
-  const double log_count = std::log(static_cast<double>(size()));
-  std::vector<double> result(x.rows), column(size());
-  for (std::size_t i = 0; i < x.rows; ++i) {
-    for (std::size_t m = 0; m < size(); ++m) column[m] = members[m][i];
-    const bool zero = *std::ranges::max_element(column) == -std::numeric_limits<double>::infinity();
-    result[i] = zero ? column[0] : log_sum_exp(column) - log_count;
-  }
-  return result;
-}
+std::vector<double> Ensemble::log_density(MatrixView x) const { return averaged(member_log_densities(x), x.rows); }
 
 EnsembleLikelihood Ensemble::log_likelihood(MatrixView x) const {
   require(x.rows > 0, "x", "0 rows", "must hold at least one point");
-  const std::vector<double> log_p = log_density(x);
   const std::vector<std::vector<double>> members = member_log_densities(x);
+  const std::vector<double> log_p = averaged(members, x.rows);
   const auto n = static_cast<double>(x.rows);
   EnsembleLikelihood result;
   for (const double v : log_p) result.mean += v / n;
@@ -134,47 +129,21 @@ SampleResult sample(const std::vector<Mlp>& models, const std::vector<Sampler>& 
   require(options.init || options.n_chains >= 1, "n_chains", options.n_chains, "must be >= 1");
   const std::size_t members = models.size(), dim = static_cast<std::size_t>(models.front().dim());
   const std::size_t n = options.init ? options.init->rows() : static_cast<std::size_t>(options.n_chains);
-  SampleResult result;
-  result.x = Matrix(n, dim);
-  result.energy.resize(n);
-  result.restarted.resize(n);
-  result.n_steps = options.n_steps;
-  if (options.thin > 0 && options.n_steps > 0) {
-    result.trajectory.assign(static_cast<std::size_t>(options.n_steps / options.thin), result.x);
-  }
-  bool stopped = false;
+  SampleParts whole(options, n, dim);
   for (std::size_t m = 0; m < members; ++m) {
     const MemberChains chains = chains_of(m, members, options.first_chain, n);
     if (chains.count == 0) continue;
-    SampleOptions part = options;
+    SampleOptions part = whole.options_of({m, 1, members});
     part.seed = member_seed(options.seed, m);
     part.first_chain = chains.first;
     part.n_chains = static_cast<std::int64_t>(chains.count);
     if (options.init) part.init = every(*options.init, chains.row, members, chains.count);
-    if (stopped) part.n_steps = 0;
-    if (options.progress) {
-      part.progress = [&, m, before = result.seconds](const SampleProgress& now) {
-        const auto done = static_cast<std::int64_t>(m) * now.n_steps + now.step;
-        stopped = stopped ||
-                  !options.progress({done / static_cast<std::int64_t>(members), now.n_steps, before + now.seconds});
-        return !stopped;
-      };
-    }
     SampleResult own = sample(models[m], samplers[m], part, device);
-    put(own.x, chains.row, members, &result.x);
-    put(own.energy, chains.row, members, &result.energy);
-    put(own.restarted, chains.row, members, &result.restarted);
-    for (std::size_t t = 0; t < std::min(own.trajectory.size(), result.trajectory.size()); ++t) {
-      put(own.trajectory[t], chains.row, members, &result.trajectory[t]);
-    }
-    result.n_steps = std::min(result.n_steps, own.n_steps);
-    result.stats += own.stats;
-    result.seconds += own.seconds;
-    result.engine = std::move(own.engine);
-    if (m == 0) result.replicas = std::move(own.replicas);
+    if (m == 0) whole.replicas() = std::move(own.replicas);
+    whole.add(
+        std::move(own), [&](std::size_t i) { return chains.row + i * members; }, std::identity());
   }
-  if (options.thin > 0) result.trajectory.resize(static_cast<std::size_t>(result.n_steps / options.thin));
-  return result;
+  return whole.take();
 }
 
 }  // namespace ebm

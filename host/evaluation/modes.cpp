@@ -8,6 +8,7 @@
 #include "ebmcuda/diagnostics.hpp"
 #include "ebmcuda/energy.hpp"
 #include "host/core/check.hpp"
+#include "host/core/linear_algebra.hpp"
 #include "host/evaluation/descent.hpp"
 
 namespace ebm {
@@ -28,15 +29,6 @@ void validate(const std::vector<Matrix>& trajectory, const ModesOptions& options
   require_positive("longest_step", options.longest_step);
   require_non_negative("barrier", options.barrier);
   require(options.evaluations >= 1, "evaluations", options.evaluations, "must be >= 1");
-}
-
-double square_distance(std::span<const float> a, std::span<const float> b) {
-  double sum = 0;
-  for (std::size_t d = 0; d < a.size(); ++d) {
-    const double r = static_cast<double>(a[d]) - static_cast<double>(b[d]);
-    sum += r * r;
-  }
-  return sum;
 }
 
 // How far E rises on the straight lines from x to each of the rows of `others`, above the higher end.

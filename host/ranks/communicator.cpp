@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <deque>
@@ -17,6 +16,7 @@
 #include "host/core/fingerprint.hpp"
 #include "host/engine/build_options.hpp"
 #include "host/engine/usable_threads.hpp"
+#include "host/files/text.hpp"
 #include "host/ranks/machine.hpp"
 #include "host/ranks/mail.hpp"
 
@@ -474,12 +474,9 @@ Communicator Communicator::mpi(const void* comm) { return make_communicator(mpi_
 double rank_timeout() {
   const char* text = std::getenv("EBMCUDA_RANK_TIMEOUT");
   if (text == nullptr) return 300;
-  const std::string_view value(text);
-  double seconds = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-  require(error == std::errc() && end == value.data() + value.size() && seconds > 0 && seconds <= 1e9,
-          "EBMCUDA_RANK_TIMEOUT", value, "must be seconds, > 0");
-  return seconds;
+  const auto seconds = parse_number<double>(text);
+  require(seconds && *seconds > 0 && *seconds <= 1e9, "EBMCUDA_RANK_TIMEOUT", text, "must be seconds, > 0");
+  return *seconds;
 }
 
 }  // namespace ebm

@@ -1,11 +1,10 @@
 #include "host/ranks/launcher.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
-#include <string_view>
 
 #include "host/core/check.hpp"
+#include "host/files/text.hpp"
 
 namespace ebm {
 namespace {
@@ -25,11 +24,9 @@ constexpr Pair kPairs[] = {{"EBMCUDA_RANK", "EBMCUDA_WORLD"}, {"RANK", "WORLD_SI
 int number(const char* name) {
   const char* text = std::getenv(name);
   require(text != nullptr, name, "unset", "must be given with EBMCUDA_RENDEZVOUS and its other half");
-  const std::string_view value(text);
-  int n = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), n);
-  require(error == std::errc() && end == value.data() + value.size(), name, value, "must be a whole number");
-  return n;
+  const std::optional<int> n = parse_number<int>(text);
+  require(n.has_value(), name, text, "must be a whole number");
+  return *n;
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <fstream>
 #include <random>
@@ -13,6 +12,7 @@
 
 #include "host/core/check.hpp"
 #include "host/files/atomic_file.hpp"
+#include "host/files/text.hpp"
 #include "host/ranks/machine.hpp"
 #include "host/ranks/socket.hpp"
 
@@ -54,11 +54,7 @@ Words hear(const Descriptor& from, Deadline until) {
   return words;
 }
 
-std::optional<int> number(const std::string& text) {
-  int n = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(n) : std::nullopt;
-}
+std::optional<int> number(const std::string& text) { return parse_number<int>(text); }
 
 // Where a rank listens. As words: machine, port, number of addresses, addresses.
 struct Endpoint {

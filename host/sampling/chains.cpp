@@ -9,6 +9,7 @@
 
 #include "ebmcuda/share.hpp"
 #include "host/core/check.hpp"
+#include "host/core/points.hpp"
 #include "host/ranks/counts.hpp"
 #include "host/ranks/same.hpp"
 #include "host/sampling/fixed_coordinates.hpp"
@@ -142,7 +143,7 @@ struct Chains::State {
     MatrixView x = given;
     Matrix held;
     if (fixed) {
-      held = Matrix(given.rows, given.cols, {given.values().begin(), given.values().end()});
+      held = copy_of(given);
       fixed->put(held.values());
       x = held;
     }
@@ -450,8 +451,7 @@ SampleResult sample_share(const Mlp& model, const Sampler& sampler, const Sample
   mine.n_chains = static_cast<std::int64_t>(share.count);
   for (std::optional<Matrix>* rows : {&mine.init, &mine.fixed}) {
     if (!*rows || share.count == 0) continue;
-    const MatrixView part = (*rows)->view().slice(share.first, share.first + share.count);
-    *rows = Matrix(part.rows, part.cols, {part.values().begin(), part.values().end()});
+    *rows = copy_of((*rows)->view().slice(share.first, share.first + share.count));
   }
   mine.progress = [&](const SampleProgress& progress) {
     ranks.alive();

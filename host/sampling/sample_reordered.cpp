@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "host/sampling/sample_parts.hpp"
+
 namespace ebm {
 namespace {
 
@@ -28,63 +30,35 @@ Matrix reordered(MatrixView x, std::size_t first, std::size_t count, const std::
   return result;
 }
 
-// And back, into rows of `to`.
-void put_back(const Matrix& x, const std::vector<std::size_t>& order, std::size_t first, Matrix* to) {
-  for (std::size_t i = 0; i < x.rows(); ++i) {
-    for (std::size_t j = 0; j < x.cols(); ++j) (*to)(first + i, order[j]) = x(i, j);
-  }
-}
-
 }  // namespace
 
 SampleResult sample_reordered(const Mlp& model, const Sampler& sampler, const SampleOptions& options,
                               const Device& device) {
   const Matrix& fixed = *options.fixed;
   const std::size_t n = fixed.rows(), dim = fixed.cols();
-  SampleResult result;
-  result.x = Matrix(n, dim);
-  result.n_steps = options.n_steps;
-  if (options.thin > 0) result.trajectory.assign(static_cast<std::size_t>(options.n_steps / options.thin), result.x);
-  bool stopped = false;
+  SampleParts whole(options, n, dim);
   for (std::size_t first = 0, count = 0; first < n; first += count) {
     count = 1;
     while (first + count < n && same_columns(fixed.row(first), fixed.row(first + count))) ++count;
     const std::vector<std::size_t> order = fixed_first(fixed.row(first));
-    SampleOptions part = options;
+    SampleOptions part = whole.options_of({first, count, n});
     part.first_chain += first;
     part.fixed = reordered(fixed, first, count, order);
     if (options.init) part.init = reordered(*options.init, first, count, order);
-    if (stopped) part.n_steps = 0;
-    if (options.progress) {
-      part.progress = [&, first, count, before = result.seconds](const SampleProgress& now) {
-        const auto steps = static_cast<std::int64_t>(first) * now.n_steps + static_cast<std::int64_t>(count) * now.step;
-        stopped =
-            stopped || !options.progress({steps / static_cast<std::int64_t>(n), now.n_steps, before + now.seconds});
-        return !stopped;
-      };
-    }
     SampleResult done = sample(reorder_columns(model, order), sampler, part, device);
-    put_back(done.x, order, first, &result.x);
-    result.n_steps = std::min(result.n_steps, done.n_steps);
-    for (std::size_t t = 0; t < std::min(done.trajectory.size(), result.trajectory.size()); ++t) {
-      put_back(done.trajectory[t], order, first, &result.trajectory[t]);
-    }
-    result.energy.insert(result.energy.end(), done.energy.begin(), done.energy.end());
-    result.restarted.insert(result.restarted.end(), done.restarted.begin(), done.restarted.end());
-    result.stats += done.stats;
-    result.seconds += done.seconds;
-    result.engine = std::move(done.engine);
     if (options.tempering) {
+      ReplicaStats& replicas = whole.replicas();
       if (first == 0) {
-        result.replicas = std::move(done.replicas);
+        replicas = std::move(done.replicas);
       } else {
-        for (std::size_t r = 0; r < done.replicas.swaps.size(); ++r) result.replicas.swaps[r] += done.replicas.swaps[r];
-        result.replicas.round_trips += done.replicas.round_trips;
+        for (std::size_t r = 0; r < done.replicas.swaps.size(); ++r) replicas.swaps[r] += done.replicas.swaps[r];
+        replicas.round_trips += done.replicas.round_trips;
       }
     }
+    whole.add(
+        std::move(done), [&](std::size_t i) { return first + i; }, [&](std::size_t j) { return order[j]; });
   }
-  if (options.thin > 0) result.trajectory.resize(static_cast<std::size_t>(result.n_steps / options.thin));
-  return result;
+  return whole.take();
 }
 
 }  // namespace ebm

@@ -139,17 +139,7 @@ class ChainTile : public ThreadTile<ChainTile<Width, Evaluator, kFixes>, kFixes>
 
 // Loops over blocks stay rolled: a part has one block for each 32 dimensions. Those over a block's elements unroll by
 // themselves.
-#define EBM_SAMPLER_BODY
-#define EBM_BODY __device__ __forceinline__
-#define EBM_LAMBDA
-#define EBM_UNROLL
-#define EBM_NO_UNROLL _Pragma("unroll 1")
-#include "ebmcuda/samplers/all.hpp"
-#undef EBM_SAMPLER_BODY
-#undef EBM_BODY
-#undef EBM_LAMBDA
-#undef EBM_UNROLL
-#undef EBM_NO_UNROLL
+#include "kernels/chains/sampler_bodies.cuh"
 
 // n transitions of the chains of a tile.
 template <SamplerKind kKind, class Tile>

@@ -1,5 +1,6 @@
 // The fp32 chain kernels: one for every sampler (include/ebmcuda/samplers) and policy.
 #include "kernels/chains/chains_kernel.cuh"
+#include "kernels/chains/with_sampler.hpp"
 
 namespace ebm {
 namespace {
@@ -21,17 +22,6 @@ __global__ void uniform_start_kernel(const __grid_constant__ ChainsView chains, 
   }
 }
 
-template <SamplerKind kKind>
-cudaError_t launch_sampler(const TilePlan& plan, const ChainArguments& arguments, cudaStream_t stream) {
-  return launch_tiles(plan, arguments.chains.n, stream, [&](auto tile, auto weights_shared, auto state_shared) {
-    if constexpr (tile() == 2) {
-      if (const ChainsKernel own = pairs_kernel(kKind, arguments.net); own != nullptr)
-        return TileKernel{own, arguments};
-    }
-    return TileKernel{chains_kernel<kKind, tile(), weights_shared(), state_shared()>, arguments};
-  });
-}
-
 }  // namespace
 
 cudaError_t launch_uniform_start(const ChainsView& chains, const StepView& step, int dim, cudaStream_t stream) {
@@ -45,14 +35,15 @@ cudaError_t launch_chains(const TilePlan& plan, const NetworkView& net, const Ch
                           std::int64_t n, ChainCounts* counts, cudaStream_t stream) {
   const ChainArguments arguments{net, plan.layout, chains, step, n, counts, plan.slab};
   if (chains.fixed != nullptr) return launch_fixed_chains(plan, arguments, stream);
-  switch (step.kind) {
-#define EBM_LAUNCH(name, type) \
-  case SamplerKind::name:      \
-    return launch_sampler<SamplerKind::name>(plan, arguments, stream);
-    EBM_SAMPLERS(EBM_LAUNCH)
-#undef EBM_LAUNCH
-  }
-  return cudaErrorInvalidValue;
+  return with_sampler(step.kind, cudaErrorInvalidValue, [&](auto kind) {
+    constexpr SamplerKind kKind = decltype(kind)::value;
+    return launch_tiles(plan, chains.n, stream, [&](auto tile, auto weights_shared, auto state_shared) {
+      if constexpr (tile() == 2) {
+        if (const ChainsKernel own = pairs_kernel(kKind, net); own != nullptr) return TileKernel{own, arguments};
+      }
+      return TileKernel{chains_kernel<kKind, tile(), weights_shared(), state_shared()>, arguments};
+    });
+  });
 }
 
 }  // namespace ebm

@@ -1,6 +1,7 @@
 // The fp32 kernels of chains with fixed coordinates. Kernels, and a translation unit, of their own: the others have no
 // code for them, and they compile beside chains.cu.
 #include "kernels/chains/chains_kernel.cuh"
+#include "kernels/chains/with_sampler.hpp"
 
 namespace ebm {
 namespace {
@@ -11,24 +12,15 @@ __global__ void __launch_bounds__(Lane<Tile>::kThreads) fixed_chains_kernel(cons
   run_tiles<kKind, Tile, true>(a, make_evaluator<Tile>(a.net, a.layout, memory));
 }
 
-template <SamplerKind kKind>
-cudaError_t launch_sampler(const TilePlan& plan, const ChainArguments& arguments, cudaStream_t stream) {
-  return launch_tiles(plan, arguments.chains.n, stream, [&](auto tile, auto weights_shared, auto state_shared) {
-    return TileKernel{fixed_chains_kernel<kKind, tile(), weights_shared(), state_shared()>, arguments};
-  });
-}
-
 }  // namespace
 
 cudaError_t launch_fixed_chains(const TilePlan& plan, const ChainArguments& arguments, cudaStream_t stream) {
-  switch (arguments.step.kind) {
-#define EBM_LAUNCH(name, type) \
-  case SamplerKind::name:      \
-    return launch_sampler<SamplerKind::name>(plan, arguments, stream);
-    EBM_SAMPLERS(EBM_LAUNCH)
-#undef EBM_LAUNCH
-  }
-  return cudaErrorInvalidValue;
+  return with_sampler(arguments.step.kind, cudaErrorInvalidValue, [&](auto kind) {
+    constexpr SamplerKind kKind = decltype(kind)::value;
+    return launch_tiles(plan, arguments.chains.n, stream, [&](auto tile, auto weights_shared, auto state_shared) {
+      return TileKernel{fixed_chains_kernel<kKind, tile(), weights_shared(), state_shared()>, arguments};
+    });
+  });
 }
 
 }  // namespace ebm

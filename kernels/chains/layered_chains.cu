@@ -1,6 +1,7 @@
 #include "kernels/chains/layered_chains.hpp"
 
 #include "kernels/chains/layered_tile.cuh"
+#include "kernels/chains/with_sampler.hpp"
 #include "kernels/energy/layered.hpp"
 #include "kernels/launch.hpp"
 
@@ -59,14 +60,9 @@ cudaError_t launch_open_chunk(const LayeredChunk& chunk, cudaStream_t stream) {
 
 cudaError_t launch_stage(const LayeredChunk& chunk, std::int64_t evaluation, cudaStream_t stream) {
   const unsigned blocks = blocks_for(chunk.count, kChainsPerBlock);
-  switch (chunk.step.kind) {
-#define EBM_LAUNCH(name, type) \
-  case SamplerKind::name:      \
-    return launch(stage_kernel<SamplerKind::name>, blocks, kThreads, 0, stream, chunk, evaluation);
-    EBM_SAMPLERS(EBM_LAUNCH)
-#undef EBM_LAUNCH
-  }
-  return cudaErrorInvalidValue;
+  return with_sampler(chunk.step.kind, cudaErrorInvalidValue, [&](auto kind) {
+    return launch(stage_kernel<decltype(kind)::value>, blocks, kThreads, 0, stream, chunk, evaluation);
+  });
 }
 
 cudaError_t launch_close_chunk(const LayeredChunk& chunk, cudaStream_t stream) {

@@ -99,17 +99,7 @@ class LayeredTile : public ThreadTile<LayeredTile, true> {
   std::int64_t i_, evaluation_;
 };
 
-#define EBM_SAMPLER_BODY
-#define EBM_BODY __device__ __forceinline__
-#define EBM_LAMBDA
-#define EBM_UNROLL
-#define EBM_NO_UNROLL _Pragma("unroll 1")
-#include "ebmcuda/samplers/all.hpp"
-#undef EBM_SAMPLER_BODY
-#undef EBM_BODY
-#undef EBM_LAMBDA
-#undef EBM_UNROLL
-#undef EBM_NO_UNROLL
+#include "kernels/chains/sampler_bodies.cuh"
 
 // The more special one of two: a Metropolis-adjusted sampler that is given this Tile calls it.
 template <class Trajectory>

@@ -400,17 +400,8 @@ class MmaTile {
   typename C::Input input_;                 // x, for sweeps
 };
 
-#define EBM_SAMPLER_BODY
-#define EBM_BODY __device__ __forceinline__
-#define EBM_LAMBDA
 #define EBM_UNROLL _Pragma("unroll")
-#define EBM_NO_UNROLL _Pragma("unroll 1")
-#include "ebmcuda/samplers/all.hpp"
-#undef EBM_SAMPLER_BODY
-#undef EBM_BODY
-#undef EBM_LAMBDA
-#undef EBM_UNROLL
-#undef EBM_NO_UNROLL
+#include "kernels/chains/sampler_bodies.cuh"
 
 template <class C>
 __device__ __forceinline__ void run_sampler(MmaTile<C>& tile, std::int64_t n) {

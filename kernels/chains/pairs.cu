@@ -1,6 +1,7 @@
 // The kernels of pairs_kernel.cuh: SiLU, two layers of 128 or of 64 units. A translation unit of their own, so that
 // they compile beside chains.cu.
 #include "kernels/chains/pairs_kernel.cuh"
+#include "kernels/chains/with_sampler.hpp"
 
 namespace ebm {
 namespace {
@@ -16,14 +17,7 @@ ChainsKernel kernel_of(const NetworkView& net) {
 }  // namespace
 
 ChainsKernel pairs_kernel(SamplerKind kind, const NetworkView& net) {
-  switch (kind) {
-#define EBM_KERNEL(name, type) \
-  case SamplerKind::name:      \
-    return kernel_of<SamplerKind::name>(net);
-    EBM_SAMPLERS(EBM_KERNEL)
-#undef EBM_KERNEL
-  }
-  return nullptr;
+  return with_sampler(kind, ChainsKernel{nullptr}, [&](auto known) { return kernel_of<decltype(known)::value>(net); });
 }
 
 }  // namespace ebm

@@ -6,7 +6,7 @@
 
 #include "ebmcuda/chains.hpp"
 #include "ebmcuda/error.hpp"
-#include "faulty_runtime.hpp"
+#include "faulty_device_test.hpp"
 #include "host/cuda/devices.hpp"
 #include "host/cuda/launch_pace.hpp"
 #include "host/engine/engine.hpp"
@@ -35,14 +35,8 @@ std::vector<float> positions_of(const ebm::ChainSet& chains, std::size_t values)
   return x;
 }
 
-class LaunchTest : public testing::TestWithParam<ebm::Precision> {
+class LaunchTest : public FaultyDeviceTest<ebm::Precision> {
  protected:
-  void SetUp() override {
-    if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
-    setenv("EBMCUDA_RUNTIME_COMPILER", "off", 0);
-    faulty::reset();
-  }
-  void TearDown() override { faulty::reset(); }
   // The compiled tensor-core kernels hold two hidden layers of silu.
   static ebm::MlpShape shape(int width) { return shape_of(2, {width, width}, ebm::Activation::silu); }
 };

@@ -12,6 +12,7 @@
 #include "ebmcuda/replay_buffer.hpp"
 #include "ebmcuda/trainer.hpp"
 #include "fault_sweep.hpp"
+#include "faulty_device_test.hpp"
 #include "host/cuda/devices.hpp"
 #include "support/networks.hpp"
 #include "tests/files/support.hpp"
@@ -164,14 +165,8 @@ struct Operation {
 };
 void PrintTo(const Operation& operation, std::ostream* out) { *out << operation.name; }
 
-class PublicFaultTest : public testing::TestWithParam<Operation> {
+class PublicFaultTest : public FaultyDeviceTest<Operation> {
  protected:
-  void SetUp() override {
-    if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
-    setenv("EBMCUDA_RUNTIME_COMPILER", "off", 0);
-    faulty::reset();
-  }
-  void TearDown() override { faulty::reset(); }
   static ebm::Device device() { return ebm::Device::cuda(0, GetParam().precision); }
   static std::set<long> struck(long calls) { return struck_calls(calls, GetParam().few, GetParam().most); }
 };
@@ -445,14 +440,8 @@ Story rolled_back_trainer(const ebm::Device& device) {
   return story;
 }
 
-class HandleFaultTest : public testing::TestWithParam<HandleCase> {
+class HandleFaultTest : public FaultyDeviceTest<HandleCase> {
  protected:
-  void SetUp() override {
-    if (ebm::cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device";
-    setenv("EBMCUDA_RUNTIME_COMPILER", "off", 0);
-    faulty::reset();
-  }
-  void TearDown() override { faulty::reset(); }
   static Story begin() { return GetParam().begin(ebm::Device::cuda(0, GetParam().precision)); }
 };
 

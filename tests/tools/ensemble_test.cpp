@@ -103,23 +103,16 @@ TEST_F(EnsembleCommands, WhatOneModelAloneCanDoIsSaid) {
 // Members are the runs of their seeds; a run of several that is stopped goes on with the bits of one that is not.
 TEST_F(EnsembleCommands, TrainsMembersBitForBit) {
   write_ring("x.npy");
-  const auto train = [&](std::vector<std::string> more, const std::string& name) {
-    std::vector<std::string> all{"train",
-                                 "x.npy",
-                                 "--out",
-                                 name + ".safetensors",
-                                 "--hidden",
-                                 "8",
-                                 "--batch-size",
-                                 "16",
-                                 "--langevin-steps",
-                                 "2",
-                                 "--steps",
-                                 "20",
-                                 "--seed",
-                                 "5",
-                                 "--threads",
-                                 "1"};
+  const auto train = [&](const std::vector<std::string>& more, const std::string& name, std::uint64_t seed = 5) {
+    std::vector<std::string> all{"train", "x.npy"};
+    const std::vector<std::pair<std::string, std::string>> options{{"--out", name + ".safetensors"},
+                                                                   {"--hidden", "8"},
+                                                                   {"--batch-size", "16"},
+                                                                   {"--langevin-steps", "2"},
+                                                                   {"--steps", "20"},
+                                                                   {"--seed", std::to_string(seed)},
+                                                                   {"--threads", "1"}};
+    for (const auto& [option, value] : options) all.insert(all.end(), {option, value});
     all.insert(all.end(), more.begin(), more.end());
     return succeed(all);
   };
@@ -129,23 +122,7 @@ TEST_F(EnsembleCommands, TrainsMembersBitForBit) {
   EXPECT_NE(read("whole.0.safetensors"), read("whole.1.safetensors"));
   train({}, "zero");
   EXPECT_EQ(read("zero.safetensors"), read("whole.0.safetensors"));
-  std::vector<std::string> one{"train",
-                               "x.npy",
-                               "--out",
-                               "one.safetensors",
-                               "--hidden",
-                               "8",
-                               "--batch-size",
-                               "16",
-                               "--langevin-steps",
-                               "2",
-                               "--steps",
-                               "20",
-                               "--seed",
-                               std::to_string(member_seed(5, 1)),
-                               "--threads",
-                               "1"};
-  succeed(one);
+  train({}, "one", member_seed(5, 1));
   EXPECT_EQ(read("one.safetensors"), read("whole.1.safetensors"));
 
   train({"--members", "2", "--checkpoint", "c.safetensors", "--stop-at", "7"}, "parts");

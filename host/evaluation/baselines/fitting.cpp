@@ -37,15 +37,6 @@ Matrix kept_columns(MatrixView x, const ColumnScaling& scaling) {
   return result;
 }
 
-double square_distance(std::span<const float> a, std::span<const float> b) {
-  double sum = 0;
-  for (std::size_t d = 0; d < a.size(); ++d) {
-    const double delta = static_cast<double>(a[d]) - static_cast<double>(b[d]);
-    sum += delta * delta;
-  }
-  return sum;
-}
-
 ColumnScaling::ColumnScaling(MatrixView x) : dim_(x.cols) {
   const auto n = static_cast<double>(x.rows);
   for (std::size_t d = 0; d < x.cols; ++d) {

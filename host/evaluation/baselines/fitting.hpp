@@ -23,8 +23,6 @@ ColumnScaling scaling_of(MatrixView x, double ridge);
 Matrix standardized(MatrixView x, const ColumnScaling& scaling);
 Matrix kept_columns(MatrixView x, const ColumnScaling& scaling);
 
-double square_distance(std::span<const float> a, std::span<const float> b);
-
 // Mean of log_density(z) over the rows, z standardised, in data units.
 template <class LogDensity>
 double mean_over_rows(MatrixView x, const ColumnScaling& scaling, const LogDensity& log_density) {
