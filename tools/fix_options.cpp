@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "ebmcuda/error.hpp"
 #include "ebmcuda/table.hpp"
@@ -40,21 +41,24 @@ Matrix FixOptions::rows(const Console& console, std::size_t dim) const {
   }
   const Matrix all = read_points_with_gaps(console, file(), {});
   Matrix fixed(all.rows(), dim, std::vector<float>(all.rows() * dim, std::numeric_limits<float>::quiet_NaN()));
-  const auto wrong_width = [&](std::size_t named) {
-    return ConfigError(kOption, *given,
-                       fmt::format("the file has {} columns; it must hold the model's {}, or the {} that are fixed",
-                                   all.cols(), dim, named));
+  const auto require_width = [&](bool right, const std::string& allowed) {
+    if (!right) {
+      throw ConfigError(kOption, *given, fmt::format("the file has {} columns; it must hold {}", all.cols(), allowed));
+    }
   };
-  std::vector<std::size_t> to, from;
+  std::vector<std::size_t> to(dim);  // columns of the model
+  std::iota(to.begin(), to.end(), std::size_t{0});
+  std::vector<std::size_t> from = to;  // the file's
   try {
-    if (all.cols() == dim) {
+    if (columns.empty()) {
+      require_width(all.cols() == dim, fmt::format("the model's {}, or name those it holds: COLUMNS=FILE", dim));
+    } else if (all.cols() == dim) {
+      // Names are the file's.
       static_cast<void>(read_points_with_gaps(Console(true), file(), columns, &to));
       from = to;
     } else {
-      if (columns.empty()) throw wrong_width(dim);
       to = columns_of(columns, dim);
-      if (all.cols() != to.size()) throw wrong_width(to.size());
-      for (std::size_t k = 0; k < to.size(); ++k) from.push_back(k);
+      require_width(all.cols() == to.size(), fmt::format("the model's {}, or the {} that are fixed", dim, to.size()));
     }
   } catch (const ConfigError& error) {
     throw ConfigError(kOption, *given, error.allowed());
